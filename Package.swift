@@ -1,0 +1,116 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// Every target builds in Swift 6 mode with these on top; see docs/ARCHITECTURE.md, "Layout".
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func systemLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/C/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let package = Package(
+    name: "orchestra",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Orchestra", targets: ["Orchestra"]),
+        .executable(name: "orchestra", targets: ["OrchestraCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // C libraries, each imported by exactly one target.
+        systemLibrary("CRdKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
+        systemLibrary("CAvro", pkgConfig: "avro-c", apt: "libavro-dev"),
+        systemLibrary("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        systemLibrary("CLZ4", pkgConfig: "liblz4", apt: "liblz4-dev"),
+
+        // No I/O: no clock, no random source, no task.
+        library("OrchestraCore", []),
+        library("Placement", ["OrchestraCore"]),
+
+        // Wrappers of C libraries.
+        library("Compression", ["CLZ4", "OrchestraCore"]),
+        library("HTTPClient", ["CCurl", "OrchestraCore"]),
+        library("Avro", ["CAvro", "HTTPClient", "OrchestraCore"]),
+        library("EventLog", ["CRdKafka", "OrchestraCore", deque, logging, metrics]),
+
+        // The embedded default for Kafka and its schema registry.
+        library("LocalBroker", ["OrchestraCore", deque, heap, grdb, lifecycle, logging, metrics, nio, nioPosix]),
+        library("LocalRegistry", ["Avro", "OrchestraCore", grdb, hummingbird, lifecycle, logging]),
+
+        // The runtime.
+        library("Records", ["Avro", "OrchestraCore"]),
+        library("Transport", ["OrchestraCore", deque, lifecycle, logging, metrics, nio, nioPosix]),
+        library(
+            "Silo",
+            [
+                "Avro", "Compression", "EventLog", "OrchestraCore", "Placement", "Records", deque, heap, lifecycle,
+                logging, metrics,
+            ]),
+        library("Agents", ["Avro", "EventLog", "HTTPClient", "OrchestraCore", "Records", lifecycle, logging, metrics]),
+        library(
+            "Gateway",
+            [
+                "Avro", "EventLog", "OrchestraCore", "Placement", "Records", "Silo", crypto, deque, hummingbird,
+                lifecycle, logging, metrics,
+            ]),
+        library(
+            "Orchestra",
+            [
+                "Agents", "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore",
+                "Placement", "Records", "Silo", "Transport", argumentParser, configuration, lifecycle, logging, metrics,
+                nio, nioPosix,
+            ]),
+        .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
+
+        tests("OrchestraCoreTests", ["OrchestraCore"]),
+        tests("AvroTests", ["Avro", "HTTPClient", "OrchestraCore", "Records"]),
+        tests("EventLogTests", ["EventLog", "OrchestraCore"]),
+        tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", nio, nioEmbedded]),
+        tests("LocalRegistryTests", ["Avro", "LocalRegistry", grdb, hummingbird]),
+        tests("TransportTests", ["OrchestraCore", "Transport", nio, nioEmbedded, nioPosix]),
+        tests("SiloTests", ["Avro", "EventLog", "OrchestraCore", "Records", "Silo"]),
+        tests("AgentsTests", ["Agents", "HTTPClient", "OrchestraCore", "Records"]),
+        tests("GatewayTests", ["Gateway", "OrchestraCore", "Records", "Silo", hummingbird]),
+        tests("OrchestraTests", ["Orchestra", "OrchestraCore", configuration]),
+        tests("ClusterTests", ["OrchestraCore"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
