@@ -110,7 +110,7 @@ let package = Package(
         tests("AgentsTests", ["Agents", "HTTPClient", "OrchestraCore", "Records"]),
         tests("GatewayTests", ["Gateway", "OrchestraCore", "Records", "Silo", hummingbird]),
         tests("OrchestraTests", ["Orchestra", "OrchestraCore", configuration]),
-        tests("ClusterTests", ["OrchestraCore"]),
+        tests("ClusterTests", ["HTTPClient", "OrchestraCommand"]),
     ],
     swiftLanguageModes: [.v6]
 )

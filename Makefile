@@ -1,0 +1,43 @@
+# make up      sets up what is missing, builds, starts a whole local cluster; Ctrl-C stops it
+# make test    sets up what is missing, builds, runs all tests
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+orchestra := .build/release/orchestra
+checks := --explicit-target-dependency-import-check error
+
+.PHONY: help setup build up test lint format bench clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup:  ## install what the build needs and the machine lacks
+	@scripts/setup
+
+build: setup  ## build the release binary at .build/release/orchestra
+	@swift build -c release $(checks) --product orchestra
+
+up: build  ## start a whole local cluster (ARGS='--ports auto' and the like); Ctrl-C stops it
+	@exec $(orchestra) up $(ARGS)
+
+test:  ## build and run all tests
+	@scripts/setup --tests
+	@swift build --build-tests $(checks)
+	@swift build -c release $(checks) --product orchestra
+	@swift test --skip-build --skip ClusterTests
+	@ORCHESTRA_BINARY=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
+
+lint:  ## check formatting, scripts, generated code and the rules of the code base
+	@scripts/setup --tests
+	@scripts/lint
+
+format:  ## rewrite the Swift sources in the project's format
+	@swift format --in-place --recursive Package.swift Sources Tests Examples Benchmarks
+
+bench: build  ## measure against the floors, in one run
+	@scripts/setup --tests
+	@Benchmarks/run
+
+clean:  ## remove build products (not data)
+	@rm -rf .build

@@ -1,0 +1,93 @@
+import Foundation
+import HTTPClient
+import Testing
+
+extension ClusterTests {
+    /// The main job, as a user sees it over HTTP and as other Kafka clients see it in the topics.
+    @Suite(.serialized)
+    struct EndToEndTests {
+        @Test(.timeLimit(.minutes(3)))
+        func anyTextGetsASummaryThatOtherClientsCanRead() async throws {
+            try await withCluster { cluster in
+                let readme = try String(contentsOf: Files.root.appending(path: "README.md"), encoding: .utf8)
+                let texts = [
+                    "README": readme,
+                    "nothing": "",
+                    "emoji": String(repeating: "🎻🎺🥁", count: 400),
+                    "one endless line": String(repeating: "word", count: 100_000),
+                    "NUL characters": "before\u{0}after. And\u{0} more.",
+                    "a megabyte": String(
+                        repeating: "Every sentence of this text is like the one before it. ", count: 19_000),
+                    "no Latin letters": "今日は良い天気です。散歩に行きました。公園で友達に会いました。",
+                ]
+                var identifiers: [String] = []
+                for (name, text) in texts {
+                    let identifier = try await cluster.accepted(text)
+                    identifiers.append(identifier)
+                    let answer = try await cluster.outcome(of: identifier)
+                    #expect(answer.status == "completed", "\(name): \(answer)")
+                    #expect(answer.result?.output.isEmpty == false, "\(name): \(answer)")
+                }
+                let report = try await cluster.ledger(accepted: identifiers)
+                #expect(report.violations.isEmpty)
+                #expect(report.workflowsStarted == texts.count)
+                #expect(report.records["agent-tasks"] == texts.count)
+                #expect(report.deadLetters.isEmpty)
+
+                let kcat = try ChildProcess(
+                    URL(filePath: "/usr/bin/env"), ["kcat", "-b", cluster.description.kafka, "-L", "-J"],
+                    folder: cluster.folder)
+                let listing = try await kcat.result(within: .seconds(20))
+                for topic in ["workflow-start-events", "agent-tasks", "agent-results", "orchestra.state"] {
+                    #expect(listing.output.contains("\"topic\":\"\(topic)\""), "kcat does not see \(topic)")
+                }
+            }
+        }
+
+        @Test(.timeLimit(.minutes(3)))
+        func aWorkflowIsKnownFromTheMomentOfItsAcceptance() async throws {
+            try await withCluster { cluster in
+                for number in 0..<50 {
+                    let identifier = try await cluster.accepted("Known at once, number \(number).")
+                    let response = try await cluster.get("/v1/workflows/\(identifier)")
+                    #expect(response.head.status == 200, "\(response.text)")
+                }
+                let unknown = try await cluster.get("/v1/workflows/00000000-0000-4000-8000-000000000000")
+                #expect(unknown.head.status == 404)
+                #expect(unknown.head.header("content-type")?.hasPrefix("application/problem+json") == true)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(3)))
+        func theSameIdempotencyKeyIsTheSameWorkflow() async throws {
+            try await withCluster(arguments: ["--gateways", "2"]) { cluster in
+                let identifiers = try await withThrowingTaskGroup(of: String.self) { group in
+                    for number in 0..<20 {
+                        let gateway = cluster.description.gateways[number % 2]
+                        group.addTask {
+                            let response = try await cluster.http.send(
+                                HTTPRequest(
+                                    method: "POST", url: "\(gateway)/v1/workflows",
+                                    headers: [
+                                        (name: "content-type", value: "application/json"),
+                                        (name: "idempotency-key", value: "order-1"),
+                                    ],
+                                    body: Array(#"{"workflow":"summarize","input":"Once."}"#.utf8)))
+                            return try response.decoded(WorkflowAnswer.self).workflowId
+                        }
+                    }
+                    return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+                }
+                #expect(identifiers.count == 1)
+                for identifier in identifiers {
+                    #expect(try await cluster.outcome(of: identifier).status == "completed")
+                }
+                let other = try await cluster.trigger("Another text.", idempotencyKey: "order-1")
+                #expect(other.head.status == 422, "\(other.text)")
+                let report = try await cluster.ledger(accepted: Array(identifiers))
+                #expect(report.violations.isEmpty)
+                #expect(report.records["agent-tasks"] == 1)
+            }
+        }
+    }
+}
