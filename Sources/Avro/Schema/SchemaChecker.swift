@@ -1,0 +1,164 @@
+/// The checks that need the whole schema: no record contains itself without end, and every default fits its type.
+enum SchemaChecker {
+    /// How many values one record may hold directly, nested records included. A chain of records that each hold the
+    /// next one twice doubles with every link: small text, endless memory.
+    static let maximumInlineValues = 100_000
+    /// How many values all defaults of a schema may hold together.
+    static let maximumDefaultValues = 100_000
+
+    /// - Returns: the definitions with their fields' `defaultValue` set.
+    static func check(_ definitions: [AvroDefinition]) throws(AvroError) -> [AvroDefinition] {
+        var sizes: [Int?] = Array(repeating: nil, count: definitions.count)
+        var open: Set<Int> = []
+        for index in definitions.indices {
+            _ = try inlineValues(of: index, definitions, &sizes, &open)
+        }
+        var checked = definitions
+        var defaults = DefaultBuilder(definitions: definitions, budget: maximumDefaultValues)
+        for index in checked.indices {
+            guard case .record(var fields) = checked[index].shape else { continue }
+            for position in fields.indices {
+                guard let json = fields[position].defaultJSON else { continue }
+                do throws(AvroError) {
+                    fields[position].defaultValue = try defaults.value(json, fields[position].type)
+                } catch {
+                    throw error.at("the default of field \"\(fields[position].name)\" of \(checked[index].name)")
+                }
+            }
+            checked[index].shape = .record(fields)
+        }
+        return checked
+    }
+
+    private static func inlineValues(
+        of index: Int, _ definitions: [AvroDefinition], _ sizes: inout [Int?], _ open: inout Set<Int>
+    ) throws(AvroError) -> Int {
+        if let size = sizes[index] { return size }
+        guard open.insert(index).inserted else {
+            throw AvroError(
+                .invalidSchema,
+                "the record \(definitions[index].name) contains itself outside of a union, array or map, so no value of it could end"
+            )
+        }
+        defer { open.remove(index) }
+        var total = 1
+        for field in definitions[index].fields {
+            if case .named(let inner) = field.type {
+                total += try inlineValues(of: inner, definitions, &sizes, &open)
+            } else {
+                total += 1
+            }
+            guard total <= maximumInlineValues else {
+                throw AvroError(
+                    .invalidSchema,
+                    "the record \(definitions[index].name) holds more than \(maximumInlineValues) values directly")
+            }
+        }
+        sizes[index] = total
+        return total
+    }
+}
+
+/// Turns a default's JSON into a value of the field's type.
+struct DefaultBuilder {
+    let definitions: [AvroDefinition]
+    /// How many more values may be made.
+    var budget: Int
+    private var depth = 0
+
+    init(definitions: [AvroDefinition], budget: Int) {
+        self.definitions = definitions
+        self.budget = budget
+    }
+
+    /// - Throws: ``AvroError`` with `invalidSchema` when the JSON does not fit the type.
+    mutating func value(_ json: JSONValue, _ type: AvroType) throws(AvroError) -> AvroValue {
+        guard budget > 0, depth < AvroReader.maximumDepth else {
+            throw AvroError(.invalidSchema, "the default is too large or never ends")
+        }
+        budget -= 1
+        depth += 1
+        defer { depth -= 1 }
+        switch type {
+        case .primitive(let primitive, _): return try DefaultBuilder.primitive(json, primitive)
+        case .array(let element):
+            guard case .array(let elements) = json else { throw mismatch(json, "array") }
+            var values: [AvroValue] = []
+            for json in elements { values.append(try value(json, element)) }
+            return .array(values)
+        case .map(let element):
+            guard case .object(let members) = json else { throw mismatch(json, "map") }
+            var values: [String: AvroValue] = [:]
+            for member in members { values[member.name] = try value(member.value, element) }
+            return .map(values)
+        case .union(let branches):
+            do throws(AvroError) {
+                return .union(branch: 0, try value(json, branches[0]))
+            } catch {
+                throw AvroError(.invalidSchema, "a union's default has the type of its first branch: \(error.message)")
+            }
+        case .named(let index): return try named(json, definitions[index])
+        }
+    }
+
+    private mutating func named(_ json: JSONValue, _ definition: AvroDefinition) throws(AvroError) -> AvroValue {
+        switch definition.shape {
+        case .enumeration(let symbols, _):
+            guard case .string(let symbol) = json, symbols.contains(symbol) else {
+                throw mismatch(json, "enum \(definition.name) (\(symbols.joined(separator: ", ")))")
+            }
+            return .enumeration(symbol)
+        case .fixed(let size, _):
+            guard case .string(let text) = json, let bytes = DefaultBuilder.bytes(text), bytes.count == size else {
+                throw mismatch(json, "fixed \(definition.name) of \(size) bytes")
+            }
+            return .fixed(bytes)
+        case .record(let fields):
+            guard case .object = json else { throw mismatch(json, "record \(definition.name)") }
+            var values: [AvroValue.Field] = []
+            for field in fields {
+                guard let fieldJSON = json[field.name] ?? field.defaultJSON else {
+                    throw AvroError(
+                        .invalidSchema, "the field \"\(field.name)\" of \(definition.name) is missing and has no default")
+                }
+                values.append(AvroValue.Field(name: field.name, value: try value(fieldJSON, field.type)))
+            }
+            return .record(values)
+        }
+    }
+
+    private static func primitive(_ json: JSONValue, _ primitive: AvroPrimitive) throws(AvroError) -> AvroValue {
+        switch (primitive, json) {
+        case (.null, .null): return .null
+        case (.boolean, .boolean(let value)): return .boolean(value)
+        case (.int, .number(let text)): if let value = Int32(text) { return .int(value) }
+        case (.long, .number(let text)): if let value = Int64(text) { return .long(value) }
+        case (.float, .number(let text)): if let value = Float(text) { return .float(value) }
+        case (.double, .number(let text)): if let value = Double(text) { return .double(value) }
+        case (.bytes, .string(let text)): if let value = bytes(text) { return .bytes(value) }
+        case (.string, .string(let value)): return .string(value)
+        default: break
+        }
+        throw mismatch(json, primitive.rawValue)
+    }
+
+    /// Defaults of bytes are written as strings whose code points 0 to 255 stand for the bytes.
+    private static func bytes(_ text: String) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        for scalar in text.unicodeScalars {
+            guard let byte = UInt8(exactly: scalar.value) else { return nil }
+            bytes.append(byte)
+        }
+        return bytes
+    }
+
+    private func mismatch(_ json: JSONValue, _ expected: String) -> AvroError {
+        DefaultBuilder.mismatch(json, expected)
+    }
+
+    private static func mismatch(_ json: JSONValue, _ expected: String) -> AvroError {
+        let text = json.text()
+        let shown = text.utf8.count <= 80 ? text : String(text.prefix(80)) + "…"
+        return AvroError(.invalidSchema, "\(shown) is no value of type \(expected)")
+    }
+}
