@@ -1,0 +1,83 @@
+import OrchestraCore
+
+// ApiVersions, Metadata, DescribeCluster, FindCoordinator: one node is everything.
+
+extension BrokerCore {
+    func apiVersions(_: ApiVersionsRequest, _ context: RequestContext) {
+        context.respond(apiVersions(error: .none), sizeHint: 512)
+    }
+
+    func apiVersions(error: KafkaErrorCode) -> ApiVersionsResponse {
+        ApiVersionsResponse(
+            error: error,
+            apis: API.all.map { api in
+                ApiVersionRange(
+                    key: api.key.rawValue, minimumVersion: api.versions.lowerBound,
+                    maximumVersion: api.versions.upperBound)
+            })
+    }
+
+    private var broker: MetadataBroker {
+        MetadataBroker(nodeID: Self.nodeID, host: advertised.host, port: Int32(advertised.port))
+    }
+
+    func metadata(_ request: MetadataRequest, _ context: RequestContext) {
+        var response = MetadataResponse(
+            brokers: [broker], clusterID: clusterID, controllerID: Self.nodeID)
+        // Version 0 cannot say null: there an empty list means all topics.
+        if let wanted = request.topics, !(context.version == 0 && wanted.isEmpty) {
+            let mayCreate = configuration.autoCreatesTopics && request.allowsAutoTopicCreation
+            response.topics = wanted.map { describe($0, mayCreate: mayCreate) }
+        } else {
+            response.topics = catalog.byName.values.sorted { $0.name < $1.name }.map(describe)
+        }
+        committer.whenDurable { context.respond(response, sizeHint: 64 + response.topics.count * 256) }
+    }
+
+    private func describe(_ wanted: MetadataTopic, mayCreate: Bool) -> MetadataTopicResult {
+        guard let name = wanted.name else {
+            guard let topic = catalog.byID[wanted.topicID] else {
+                return MetadataTopicResult(error: .unknownTopicID, name: nil, topicID: wanted.topicID)
+            }
+            return describe(topic)
+        }
+        if let topic = catalog.byName[name] { return describe(topic) }
+        guard TopicName.isValid(name) else { return MetadataTopicResult(error: .invalidTopic, name: name) }
+        if mayCreate {
+            let topic = CreatableTopic(name: name, partitionCount: -1, replicationFactor: -1)
+            if case .success(let plan) = plan(topic) { return describe(create(plan)) }
+        }
+        return MetadataTopicResult(error: .unknownTopicOrPartition, name: name)
+    }
+
+    private func describe(_ topic: Topic) -> MetadataTopicResult {
+        MetadataTopicResult(
+            name: topic.name, topicID: topic.topicID,
+            partitions: topic.partitions.map { log in
+                MetadataPartition(
+                    index: log.number, leaderID: Self.nodeID, leaderEpoch: RecordBatchHeader.leaderEpoch,
+                    replicas: [Self.nodeID], inSyncReplicas: [Self.nodeID])
+            })
+    }
+
+    func describeCluster(_: DescribeClusterRequest, _ context: RequestContext) {
+        context.respond(
+            DescribeClusterResponse(clusterID: clusterID, controllerID: Self.nodeID, brokers: [broker]))
+    }
+
+    func findCoordinator(_ request: FindCoordinatorRequest, _ context: RequestContext) {
+        let isKnownType = request.keyType == 0 || request.keyType == 1
+        let error: KafkaErrorCode = isKnownType ? .none : .invalidRequest
+        let message = isKnownType ? nil : "key type \(request.keyType) is unknown"
+        let nodeID = isKnownType ? Self.nodeID : -1
+        let host = isKnownType ? advertised.host : ""
+        let port = isKnownType ? Int32(advertised.port) : -1
+        context.respond(
+            FindCoordinatorResponse(
+                error: error, errorMessage: message, nodeID: nodeID, host: host, port: port,
+                coordinators: request.keys.map {
+                    FindCoordinatorResult(
+                        key: $0, nodeID: nodeID, host: host, port: port, error: error, errorMessage: message)
+                }))
+    }
+}

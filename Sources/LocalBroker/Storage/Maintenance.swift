@@ -1,0 +1,181 @@
+import GRDB
+import Logging
+import NIOCore
+import OrchestraCore
+
+/// What there is to do now, as decided on the event loop.
+struct MaintenancePlan: Sendable {
+    var retentions: [Retention] = []
+    var compactions: [CompactionRound] = []
+}
+
+// Old data. From time to time the event loop decides which logs to look at; the looking, and the deleting of rows that
+// nobody can reach any more, happens here, in small transactions between those of the clients. A log's start is raised
+// through the committer, before its rows go.
+//
+/// The broker's background work, one step at a time.
+struct Maintenance: Sendable {
+    let core: NIOLoopBound<BrokerCore>
+    let eventLoop: any EventLoop
+    let pool: DatabasePool
+    let interval: Duration
+    let logger: Logger
+
+    /// Works until cancelled. A step that fails is logged and tried again in the next round.
+    func run() async {
+        while !Task.isCancelled {
+            do {
+                try await round()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error("maintenance failed; it will be tried again", metadata: ["error": "\(error)"])
+            }
+            try? await Task.sleep(for: interval)
+        }
+    }
+
+    private func round() async throws {
+        let plan = try await eventLoop.submit { [core] in core.value.planMaintenance() }.get()
+        try await collectGarbage()
+        for retention in plan.retentions {
+            try Task.checkCancellation()
+            try await apply(retention)
+        }
+        for compaction in plan.compactions {
+            try Task.checkCancellation()
+            let outcome = try await compaction.run(in: pool)
+            eventLoop.execute { [core] in core.value.finish(compaction, outcome) }
+        }
+    }
+
+    private func apply(_ retention: Retention) async throws {
+        let outcome = try await pool.read { try retention.find(in: $0) }
+        let durable = eventLoop.makePromise(of: Void.self)
+        eventLoop.execute { [core] in core.value.finish(retention, outcome) { durable.succeed() } }
+        try await durable.futureResult.get()
+        guard outcome.hasGarbage else { return }
+        try await Retention.deleteBatches(of: retention.partitionID, before: outcome.logStartOffset, in: pool)
+    }
+
+    /// Deletes what deleted topics have left.
+    private func collectGarbage() async throws {
+        let partitionIDs = try await pool.read { database in
+            try Int64.fetchAll(database, sql: "SELECT partition_id FROM garbage LIMIT 1000")
+        }
+        for partitionID in partitionIDs {
+            try await Retention.deleteBatches(of: partitionID, before: .max, in: pool)
+            try await pool.write { database in
+                try database.execute(sql: "DELETE FROM garbage WHERE partition_id = ?", arguments: [partitionID])
+            }
+        }
+    }
+}
+
+extension BrokerCore {
+    private static let recheckMilliseconds: Int64 = 60_000
+    private static let producerRetention = Duration.seconds(86_400)
+
+    /// Which logs maintenance should look at.
+    func planMaintenance() -> MaintenancePlan {
+        closeIdleConnections()
+        let now = now
+        var plan = MaintenancePlan()
+        for topic in catalog.byName.values {
+            for log in topic.partitions where log.nextOffset > 0 {
+                expireProducers(log, now)
+                plan.retentions += retention(log, topic.configuration, now.millisecondsSinceEpoch)
+                plan.compactions += compaction(log, topic.configuration, now.millisecondsSinceEpoch)
+            }
+        }
+        return plan
+    }
+
+    private func expireProducers(_ log: PartitionLog, _ now: Timestamp) {
+        guard !log.ledger.producers.isEmpty else { return }
+        let count = log.ledger.producers.count
+        log.ledger.expire(now: now, retention: Self.producerRetention)
+        if log.ledger.producers.count != count { committer.append(nil, to: log) }
+    }
+
+    private func retention(_ log: PartitionLog, _ configuration: TopicConfiguration, _ now: Int64) -> [Retention] {
+        guard configuration.deletesOldBatches, log.logStartOffset < log.lastStableOffset,
+            now >= log.nextRetentionCheck || configuration.retentionBytes >= 0
+        else { return [] }
+        return [
+            Retention(
+                partitionID: log.id, logStartOffset: log.logStartOffset, upperBound: log.lastStableOffset,
+                oldestTimestamp: configuration.retentionMilliseconds < 0
+                    ? nil : now - configuration.retentionMilliseconds,
+                maximumBytes: configuration.retentionBytes < 0 ? nil : configuration.retentionBytes)
+        ]
+    }
+
+    private func compaction(
+        _ log: PartitionLog, _ configuration: TopicConfiguration, _ now: Int64
+    ) -> [CompactionRound] {
+        guard configuration.isCompacted, log.lastStableOffset > log.compactedOffset || log.nextDeleteHorizon != nil,
+            isCompactionDue(log, configuration, now)
+        else { return [] }
+        return [
+            CompactionRound(
+                partitionID: log.id, logStartOffset: log.logStartOffset, compactedOffset: log.compactedOffset,
+                upperBound: log.lastStableOffset,
+                newestTimestamp: configuration.minimumCompactionLagMilliseconds == 0
+                    ? .max : now - min(now, configuration.minimumCompactionLagMilliseconds),
+                minimumCleanableRatio: configuration.minimumCleanableRatio,
+                deleteRetention: configuration.deleteRetentionMilliseconds,
+                aborted: log.ledger.abortedTransactions(fetchOffset: 0, upperBound: log.lastStableOffset), now: now)
+        ]
+    }
+
+    private func isCompactionDue(_ log: PartitionLog, _ configuration: TopicConfiguration, _ now: Int64) -> Bool {
+        guard let clean = log.compactedBytes, let dirty = log.uncompactedBytes else { return true }
+        if let horizon = log.nextDeleteHorizon, horizon <= now { return true }
+        guard now >= log.nextCompactionCheck else { return false }
+        return dirty > 0 && Double(dirty) >= configuration.minimumCleanableRatio * Double(clean + dirty)
+    }
+
+    /// Raises a log's start; `whenDurable` runs once that is on disk.
+    func finish(_ retention: Retention, _ outcome: Retention.Outcome, whenDurable: @escaping () -> Void) {
+        if let (topic, log) = catalog.find(partitionID: retention.partitionID) {
+            let retentionMilliseconds = topic.configuration.retentionMilliseconds
+            if retentionMilliseconds >= 0, let first = outcome.firstTimestamp {
+                log.nextRetentionCheck = first.addingReportingOverflow(retentionMilliseconds).partialValue
+            } else {
+                log.nextRetentionCheck = now.millisecondsSinceEpoch + Self.recheckMilliseconds
+            }
+            if outcome.logStartOffset > log.logStartOffset { raiseStart(of: log, to: outcome.logStartOffset) }
+        }
+        committer.whenDurable(whenDurable)
+    }
+
+    private func raiseStart(of log: PartitionLog, to offset: Int64) {
+        log.advanceStart(to: offset)
+        committer.write(
+            .setLogStart(partitionID: log.id, logStartOffset: log.logStartOffset, nextOffset: log.nextOffset))
+        committer.append(nil, to: log)
+        logger.info(
+            "old records deleted",
+            metadata: ["topic": "\(log.topicName)", "partition": "\(log.number)", "log start": "\(offset)"])
+    }
+
+    func finish(_ compaction: CompactionRound, _ outcome: CompactionRound.Outcome) {
+        guard let (_, log) = catalog.find(partitionID: compaction.partitionID) else { return }
+        log.noteCompaction(
+            upTo: outcome.compactedOffset, compactedBytes: outcome.compactedBytes,
+            uncompactedBytes: outcome.uncompactedBytes)
+        // A horizon that has passed and is still there is held by a compressed batch: no need to look all the time.
+        log.nextDeleteHorizon = outcome.nextDeleteHorizon.map { $0 > compaction.now ? $0 : compaction.now + 3_600_000 }
+        let hasProgress = outcome.compactedOffset > compaction.compactedOffset
+        log.nextCompactionCheck = hasProgress ? 0 : compaction.now + Self.recheckMilliseconds
+        if outcome.hasRun {
+            logger.debug(
+                "log compacted",
+                metadata: [
+                    "topic": "\(log.topicName)", "partition": "\(log.number)",
+                    "up to": "\(outcome.compactedOffset)", "bytes": "\(outcome.compactedBytes)",
+                ])
+        }
+    }
+}
