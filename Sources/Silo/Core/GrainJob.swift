@@ -1,0 +1,341 @@
+import Avro
+package import OrchestraCore
+import Records
+
+/// The turns of one grain in one batch, in order: a value that can be run in steps, kept, and continued elsewhere.
+///
+/// Turns run on a working copy, one after the other, before the batch's transaction begins. A turn that throws leaves
+/// the copy as it was. What cannot go on at once (a handler that suspends, a pause before a repetition, a state
+/// whose writer's schema must be fetched) makes ``runImmediately()`` return `false`; ``run(sleeping:)`` goes on.
+package struct GrainJob: Sendable {
+    package let grain: GrainID
+    package let kind: any GrainKind
+    package private(set) var inputs: [TurnInput]
+    /// One for each input, as far as the job has come.
+    package private(set) var verdicts: [TurnVerdict] = []
+    /// Set when the state cannot be read now, but may be later: the batch must be run again.
+    package private(set) var blocked: OrchestraError?
+
+    private let committed: GrainStateRecord?
+    private var value: Value
+    private var timers: [GrainTimer]
+    private var requests: RecordedRequests
+    private var graveUntil: Timestamp?
+    private var isBuried = false
+    private var attempts = 0
+    /// How long to wait before the next attempt.
+    private var pause: Duration?
+    private let now: Timestamp
+    private let sequence: Int64
+    private let retries: RetryPolicy
+
+    private enum Value: Sendable {
+        /// No state.
+        case absent
+        /// As committed, not decoded yet.
+        case encoded(EncodedState)
+        /// Decoded, as committed: the envelope holds its bytes.
+        case committed(any Grain)
+        /// Changed by a turn of this batch.
+        case changed(any Grain, EncodedState)
+        case unreadable(OrchestraError)
+    }
+
+    /// - Parameters:
+    ///   - committed: the grain as it stands; `nil` if it has no state.
+    ///   - live: its decoded state, if it is at hand.
+    ///   - sequence: the sequence of the commit that the batch will be.
+    package init(
+        grain: GrainID, kind: any GrainKind, committed: CommittedGrain?, live: (any Grain)?, inputs: [TurnInput],
+        now: Timestamp, sequence: Int64, retries: RetryPolicy
+    ) {
+        self.grain = grain
+        self.kind = kind
+        self.inputs = inputs
+        self.now = now
+        self.sequence = sequence
+        self.retries = retries
+        switch committed {
+        case .unreadable(let reason):
+            self.committed = nil
+            value = .unreadable(GrainJob.quarantined(grain, reason))
+            (timers, requests) = ([], RecordedRequests())
+        case .readable(let record):
+            self.committed = record
+            (timers, requests, graveUntil) = (record.timers, RecordedRequests(record.requests), record.graveUntil)
+            if let live {
+                value = .committed(live)
+            } else {
+                do {
+                    value = try EncodedState(record).map { .encoded($0) } ?? .absent
+                } catch {
+                    value = .unreadable(GrainJob.quarantined(grain, "\(error)"))
+                }
+            }
+        case nil:
+            self.committed = nil
+            value = .absent
+            (timers, requests) = ([], RecordedRequests())
+        }
+    }
+
+    package var isFinished: Bool { verdicts.count == inputs.count || blocked != nil }
+
+    // MARK: Running
+
+    /// Runs turns as far as possible without suspending.
+    ///
+    /// - Parameter beforeTurn: called with the job as it stands before each turn, so that it can be continued from there
+    ///   if the turn never ends.
+    /// - Returns: whether the job is finished.
+    package mutating func runImmediately(beforeTurn: (GrainJob) -> Void = { _ in }) -> Bool {
+        while !isFinished {
+            let input = inputs[verdicts.count]
+            guard attempts == 0, loadImmediately() else { return false }
+            if let verdict = settleWithoutTurn(input) {
+                verdicts.append(verdict)
+                continue
+            }
+            guard kind.runsImmediately(input.handler) == true else { return false }
+            beforeTurn(self)
+            var turn = makeTurn(input)
+            do {
+                let result = try kind.runImmediately(input.handler, input.payload, on: currentGrain, turn: &turn)
+                try accept(result, of: turn, input)
+            } catch {
+                reject(error, input)
+                if pause != nil { return false }
+            }
+        }
+        return true
+    }
+
+    /// Runs the remaining turns, with pauses between the attempts of one that fails.
+    package mutating func run(
+        beforeTurn: (GrainJob) -> Void = { _ in }, sleeping sleep: (Duration) async -> Void
+    ) async {
+        var isContinued = attempts > 0
+        while !isFinished {
+            if let pause {
+                await sleep(pause)
+                self.pause = nil
+            }
+            let input = inputs[verdicts.count]
+            await load()
+            if blocked != nil { return }
+            if let verdict = settleWithoutTurn(input) {
+                verdicts.append(verdict)
+                continue
+            }
+            if attempts == 0 || isContinued { beforeTurn(self) }
+            isContinued = false
+            var turn = makeTurn(input)
+            do {
+                let result = try await kind.run(input.handler, input.payload, on: currentGrain, turn: &turn)
+                try accept(result, of: turn, input)
+            } catch {
+                reject(error, input)
+            }
+        }
+    }
+
+    /// Gives the present turn up, as it stands in a copy kept by `beforeTurn`: it has taken too long.
+    package mutating func abandonTurn() {
+        let limit = kind.environment.limits.turnTime
+        let input = inputs[verdicts.count]
+        giveUp(
+            OrchestraError(
+                .handlerFailed, "\(grain): \(input.handler) took more than \(limit) and was abandoned",
+                nextStep: "leave slow work to agents"), input, attempts: attempts + 1)
+    }
+
+    // MARK: Outcome
+
+    /// What the job's turns change in the changelog; `nil` when that is nothing.
+    package func commit() -> GrainCommit? {
+        if isBuried, case .absent = value, timers.isEmpty { return GrainCommit(grain: grain) }
+        var record =
+            committed ?? GrainStateRecord(version: 0, committedAt: now, codec: kind.stateCodec)
+        var live: (any Grain)?
+        switch value {
+        case .unreadable, .encoded: return nil
+        case .committed(let grain): live = grain
+        case .changed(let grain, let state):
+            live = grain
+            record.put(state, compressingFrom: kind.environment.limits.compressionThreshold)
+        case .absent:
+            record = GrainStateRecord(version: 0, committedAt: now, codec: kind.stateCodec)
+        }
+        record.timers = timers
+        record.requests = requests.entries
+        record.graveUntil = graveUntil
+        if let committed {
+            guard !record.hasSameContent(as: committed) else { return nil }
+        } else if record.state == nil, graveUntil == nil {
+            return nil
+        }
+        record.version = sequence
+        record.committedAt = now
+        return GrainCommit(grain: grain, record: record, live: live)
+    }
+
+    // MARK: Steps
+
+    private var standing: Turn.Standing {
+        if case .absent = value { return graveUntil == nil ? .new : .remembered }
+        return .living
+    }
+
+    private var currentGrain: any Grain {
+        switch value {
+        case .committed(let grain), .changed(let grain, _): grain
+        case .absent, .encoded, .unreadable: kind.initial()
+        }
+    }
+
+    private func makeTurn(_ input: TurnInput) -> Turn {
+        Turn(
+            grain: grain, now: now, standing: standing, traceParent: input.traceParent, environment: kind.environment,
+            sequence: sequence, inputIndex: verdicts.count)
+    }
+
+    /// Decodes the state if that can be done at once.
+    private mutating func loadImmediately() -> Bool {
+        guard case .encoded(let state) = value else { return true }
+        do {
+            guard let grain = try kind.decode(state) else { return false }
+            value = .committed(grain)
+        } catch {
+            value = .unreadable(GrainJob.quarantined(grain, "\(error)"))
+        }
+        return true
+    }
+
+    private mutating func load() async {
+        guard !loadImmediately(), case .encoded(let state) = value else { return }
+        do {
+            value = .committed(try await kind.decodeSuspending(state))
+        } catch let error as AvroError where error.isRetriable {
+            blocked = error.orchestraError
+        } catch {
+            value = .unreadable(GrainJob.quarantined(grain, "\(error)"))
+        }
+    }
+
+    /// What can be said about an input without running a handler.
+    private mutating func settleWithoutTurn(_ input: TurnInput) -> TurnVerdict? {
+        if case .timer(let entry) = input.source {
+            if entry.name == nil { return bury(entry) }
+            guard timers.contains(where: { $0.name == entry.name && $0.dueAt == entry.dueAt }) else { return .skipped }
+        }
+        if let error = input.condemned {
+            forgetTimer(of: input)
+            return verdict(error, input, attempts: 0)
+        }
+        if case .unreadable(let error) = value {
+            // The timers of a grain that cannot be read wait, like its state, for a version that can.
+            if case .timer = input.source { return .skipped }
+            return verdict(error, input, attempts: 0)
+        }
+        if kind.runsImmediately(input.handler) == nil {
+            forgetTimer(of: input)
+            return verdict(
+                OrchestraError(.unimplemented, "grain type \(grain.type) has no handler \(input.handler)"), input,
+                attempts: 0)
+        }
+        guard case .call(let call) = input.source else { return nil }
+        let limits = kind.environment.limits
+        if let reply = requests.reply(to: call.request.requestID, at: now, limits: limits) {
+            return .repeated(reply: reply)
+        }
+        do {
+            try requests.makeRoom(at: now, limits: limits)
+            return nil
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private mutating func bury(_ entry: TimerEntry) -> TurnVerdict {
+        if case .absent = value, graveUntil == entry.dueAt {
+            isBuried = true
+            graveUntil = nil
+            requests = RecordedRequests()
+        }
+        return .skipped
+    }
+
+    private mutating func forgetTimer(of input: TurnInput) {
+        guard case .timer(let entry) = input.source else { return }
+        timers.removeAll { $0.name == entry.name }
+    }
+
+    /// Takes over what a turn did.
+    private mutating func accept(_ result: HandlerResult, of turn: Turn, _ input: TurnInput) throws {
+        let limits = kind.environment.limits
+        let state = try kind.encode(result.grain)
+        guard state.bytes.count <= limits.maximumStateSize else {
+            throw OrchestraError(
+                .tooLarge, "\(grain) would have a state of \(state.bytes.count) bytes, over \(limits.maximumStateSize)",
+                nextStep: "keep less in one grain, or raise the limit")
+        }
+        let kept = try timersAfter(turn.effects, input, limit: limits.maximumTimers)
+        if turn.effects.completes {
+            (value, timers, isBuried) = (.absent, [], false)
+            graveUntil = now.advanced(by: limits.requestWindow)
+        } else if try !isUntouched(state, timers: kept, input) {
+            (value, timers, graveUntil, isBuried) = (.changed(result.grain, state), kept, nil, false)
+        }
+        if case .call(let call) = input.source {
+            requests.record(call.request.requestID, reply: result.reply ?? [], at: now)
+        }
+        verdicts.append(.done(outgoing: turn.effects.outgoing, reply: result.reply))
+        attempts = 0
+    }
+
+    /// Whether a turn of a grain without state left it without any: then nothing is written for it.
+    private func isUntouched(_ state: EncodedState, timers: [GrainTimer], _ input: TurnInput) throws -> Bool {
+        guard case .absent = value, timers.isEmpty else { return false }
+        if case .call = input.source { return false }
+        return try kind.encode(kind.initial()) == state
+    }
+
+    private func timersAfter(_ effects: TurnEffects, _ input: TurnInput, limit: Int) throws -> [GrainTimer] {
+        var result = timers
+        if case .timer(let entry) = input.source { result.removeAll { $0.name == entry.name } }
+        for (name, change) in effects.timers.sorted(by: { $0.key < $1.key }) {
+            result.removeAll { $0.name == name }
+            if case .set(let instant) = change { result.append(GrainTimer(name: name, dueAt: instant)) }
+        }
+        guard result.count <= limit else {
+            throw OrchestraError(.tooLarge, "\(grain) would have \(result.count) timers, over \(limit)")
+        }
+        return result
+    }
+
+    /// Decides what follows from a turn's error: another attempt after a pause, or the end. A command is never tried
+    /// again: its caller decides.
+    private mutating func reject(_ error: any Error, _ input: TurnInput) {
+        attempts += 1
+        let isCall = if case .call = input.source { true } else { false }
+        pause = isCall ? nil : retries.pause(after: error, attempts: attempts)
+        if pause == nil { giveUp(.ofHandler(error, grain: grain), input, attempts: attempts) }
+    }
+
+    private mutating func giveUp(_ error: OrchestraError, _ input: TurnInput, attempts: Int) {
+        forgetTimer(of: input)
+        verdicts.append(verdict(error, input, attempts: attempts))
+        self.attempts = 0
+    }
+
+    private func verdict(_ error: OrchestraError, _ input: TurnInput, attempts: Int) -> TurnVerdict {
+        if case .call = input.source { return .refused(error) }
+        return .failed(error, attempts: attempts)
+    }
+
+    private static func quarantined(_ grain: GrainID, _ reason: String) -> OrchestraError {
+        OrchestraError(
+            .quarantined, "the state of \(grain) cannot be read and is kept untouched: \(reason)",
+            nextStep: "run a version that can read it, or repair the record in \(Topics.state)")
+    }
+}

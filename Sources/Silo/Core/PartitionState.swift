@@ -1,0 +1,161 @@
+package import OrchestraCore
+package import Records
+
+/// A grain as it was committed last.
+package enum CommittedGrain: Sendable {
+    case readable(GrainStateRecord)
+    /// Its envelope could not be read. It is kept untouched in the changelog, and every use of it is an error.
+    case unreadable(reason: String)
+}
+
+/// One grain's part of a commit.
+package struct GrainCommit: Sendable {
+    package var grain: GrainID
+    /// `nil` deletes the grain altogether: a tombstone.
+    package var record: GrainStateRecord?
+    /// The decoded state, kept at hand.
+    package var live: (any Grain)?
+}
+
+/// The committed state of a partition: what a restore of its changelog gives. Nothing here is ahead of Kafka.
+package struct PartitionState: Sendable {
+    package private(set) var grains: [GrainID: CommittedGrain] = [:]
+    /// `nil` until the first transaction after the claim.
+    package private(set) var progress: PartitionProgress?
+    package private(set) var claim: PartitionClaim?
+    package private(set) var timers = TimerQueue()
+    /// What the envelopes take, in bytes.
+    package private(set) var stateBytes = 0
+    private var live: LiveGrains
+    /// Grain types that this silo does not know keep their state, but their timers wait for a silo that does.
+    private let knownTypes: Set<GrainType>
+
+    package init(knownTypes: Set<GrainType>, liveLimit: Int) {
+        self.knownTypes = knownTypes
+        live = LiveGrains(limit: liveLimit)
+    }
+
+    /// The sequence of the last commit; 0 before the first.
+    package var sequence: Int64 { progress?.sequence ?? 0 }
+    /// The version of a grain; 0 if it has never had state.
+    package func version(of grain: GrainID) -> UInt64 {
+        guard case .readable(let record) = grains[grain] else { return 0 }
+        return UInt64(clamping: record.version)
+    }
+
+    /// Whether there is nothing to lose.
+    package var isEmpty: Bool { grains.isEmpty && progress == nil }
+
+    // MARK: Restore
+
+    /// Takes in one record of the changelog, in order. Call ``finishRestore()`` after the last.
+    package mutating func restore(_ item: RestoredItem) {
+        switch item {
+        case .claim(let value): claim = value
+        case .progress(let value): progress = value
+        case .grain(let grain, let value):
+            forgetSize(of: grain)
+            grains[grain] = value
+            addSize(of: grain)
+        }
+    }
+
+    /// Builds what follows from the envelopes.
+    package mutating func finishRestore() {
+        timers = TimerQueue()
+        for (grain, value) in grains {
+            guard case .readable(let record) = value else { continue }
+            addTimers(of: grain, record, beyond: nil)
+        }
+    }
+
+    // MARK: Serving
+
+    /// The time for the next batch: the clock, but never behind what a turn has seen already.
+    package func time(at wallClock: Timestamp) -> Timestamp {
+        max(wallClock, progress?.lastTime ?? wallClock)
+    }
+
+    /// The decoded state of a grain, if it is at hand.
+    package mutating func liveGrain(_ grain: GrainID) -> (any Grain)? { live[grain] }
+
+    /// Keeps a decoded state at hand, unless the grain has moved on since.
+    package mutating func keepLive(_ value: any Grain, _ grain: GrainID, version: Int64) {
+        guard case .readable(let record) = grains[grain], record.version == version else { return }
+        live[grain] = value
+    }
+
+    /// Takes out the timers that are due. Put them back with ``reinstate(_:)`` if their batch does not commit.
+    package mutating func takeDueTimers(at now: Timestamp, limit: Int) -> [TimerEntry] {
+        var due: [TimerEntry] = []
+        while due.count < limit, let entry = timers.popDue(at: now) {
+            if isCurrent(entry) { due.append(entry) }
+        }
+        return due
+    }
+
+    package mutating func reinstate(_ entries: [TimerEntry]) {
+        for entry in entries { timers.add(entry) }
+    }
+
+    /// Takes over what has been committed.
+    ///
+    /// - Parameter fired: the timers that the batch took out; one that its handler set again to the same instant is due
+    ///   again.
+    package mutating func apply(_ commits: [GrainCommit], progress: PartitionProgress, fired: [TimerEntry] = []) {
+        for commit in commits {
+            let previous = grains[commit.grain]
+            forgetSize(of: commit.grain)
+            live[commit.grain] = commit.record == nil ? nil : commit.live
+            guard let record = commit.record else {
+                grains[commit.grain] = nil
+                continue
+            }
+            grains[commit.grain] = .readable(record)
+            addSize(of: commit.grain)
+            if case .readable(let old) = previous {
+                addTimers(of: commit.grain, record, beyond: old)
+            } else {
+                addTimers(of: commit.grain, record, beyond: nil)
+            }
+        }
+        self.progress = progress
+        reinstate(fired.filter(isCurrent))
+    }
+
+    // MARK: Helpers
+
+    private func isCurrent(_ entry: TimerEntry) -> Bool {
+        guard case .readable(let record) = grains[entry.grain] else { return false }
+        guard let name = entry.name else { return record.graveUntil == entry.dueAt }
+        return record.timers.contains { $0.name == name && $0.dueAt == entry.dueAt }
+    }
+
+    private mutating func addTimers(of grain: GrainID, _ record: GrainStateRecord, beyond old: GrainStateRecord?) {
+        guard knownTypes.contains(grain.type) else { return }
+        if let end = record.graveUntil, old?.graveUntil != end {
+            timers.add(TimerEntry(dueAt: end, grain: grain, name: nil))
+        }
+        for timer in record.timers where old?.timers.contains(timer) != true {
+            timers.add(TimerEntry(dueAt: timer.dueAt, grain: grain, name: timer.name))
+        }
+    }
+
+    private mutating func addSize(of grain: GrainID) {
+        guard case .readable(let record) = grains[grain] else { return }
+        stateBytes += record.footprint + grain.key.utf8.count
+    }
+
+    private mutating func forgetSize(of grain: GrainID) {
+        guard case .readable(let record) = grains[grain] else { return }
+        stateBytes -= record.footprint + grain.key.utf8.count
+    }
+}
+
+/// A record of the changelog, decoded.
+package enum RestoredItem: Sendable {
+    case claim(PartitionClaim)
+    case progress(PartitionProgress)
+    /// `nil` is a tombstone.
+    case grain(GrainID, CommittedGrain?)
+}

@@ -1,0 +1,43 @@
+import Logging
+package import OrchestraCore
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// What the partitions of a silo share.
+struct PartitionContext: Sendable {
+    var catalog: GrainCatalog
+    var origin: BatchOrigin
+    var generation: Int64
+    var retries: RetryPolicy
+    var budget: StateBudget
+    var metrics: SiloMetrics
+    var clocks: Clocks
+    /// Bounds how many partitions restore at a time.
+    var restoreGate: Gate
+    var logger: Logger
+}
+
+/// Where a silo gets the time from.
+package struct Clocks: Sendable {
+    package var wall: @Sendable () -> Timestamp
+    package var monotonic: @Sendable () -> ContinuousClock.Instant
+
+    package init(
+        wall: @escaping @Sendable () -> Timestamp, monotonic: @escaping @Sendable () -> ContinuousClock.Instant
+    ) {
+        self.wall = wall
+        self.monotonic = monotonic
+    }
+
+    /// The machine's own.
+    package static let system = Clocks(
+        wall: {
+            var time = timespec()
+            clock_gettime(CLOCK_REALTIME, &time)
+            return Timestamp(millisecondsSinceEpoch: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
+        }, monotonic: { ContinuousClock.now })
+}

@@ -1,0 +1,231 @@
+import Metrics
+
+import EventLog
+import Logging
+import OrchestraCore
+import Records
+import Synchronization
+
+/// Calls to the grains of a partition.
+extension PartitionRuntime {
+    func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
+        guard let kind = context.catalog.kinds[request.grain.type] else {
+            throw OrchestraError(.unimplemented, "no grain has the type \"\(request.grain.type)\" on this silo")
+        }
+        guard request.timeLeft > .zero else { throw PartitionRuntime.deadlineExceeded(request) }
+        // Beyond a day a deadline is none, and instants overflow.
+        let deadline = context.clocks.monotonic().advanced(by: min(request.timeLeft, .seconds(86_400)))
+        switch request.kind {
+        case .command: return try await command(request, kind, deadline)
+        case .query: return try await query(request, kind, deadline)
+        }
+    }
+
+    // MARK: Commands
+
+    private func command(
+        _ request: GrainCallRequest, _ kind: any GrainKind, _ deadline: ContinuousClock.Instant
+    ) async throws(OrchestraError) -> GrainCallReply {
+        guard (1...128).contains(request.requestID.utf8.count) else {
+            throw OrchestraError(
+                .invalidArgument, "a request id of \(request.requestID.utf8.count) bytes", nextStep: "use 1 to 128")
+        }
+        guard kind.runsImmediately(.command(request.method)) != nil else {
+            throw OrchestraError(
+                .unimplemented, "grain type \(kind.type) has no command \"\(request.method)\"",
+                nextStep: "it has: \(kind.commands.joined(separator: ", "))")
+        }
+        let call = PendingCall(request, deadline: deadline)
+        let added = shared.withLock { shared -> Result<Void, OrchestraError> in
+            if let failure = shared.failure { return .failure(failure) }
+            if shared.isOverBudget { return .failure(context.budget.error) }
+            do throws(OrchestraError) {
+                try shared.mailbox.add(call)
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try added.get()
+        work.notify()
+        return try await call.value()
+    }
+
+    // MARK: Queries
+
+    private enum Look {
+        case at(record: GrainStateRecord, live: (any Grain)?)
+        case wait(QueryWait)
+        /// The grain has no state; records that would give it some may still be on their way.
+        case absent
+        case failed(OrchestraError)
+    }
+
+    private func query(
+        _ request: GrainCallRequest, _ kind: any GrainKind, _ deadline: ContinuousClock.Instant
+    ) async throws(OrchestraError) -> GrainCallReply {
+        guard kind.queries.contains(request.method) else {
+            throw OrchestraError(
+                .unimplemented, "grain type \(kind.type) has no query \"\(request.method)\"",
+                nextStep: "it has: \(kind.queries.joined(separator: ", "))")
+        }
+        var hasReadEnds = false
+        while true {
+            switch look(request, deadline) {
+            case .failed(let error): throw error
+            case .wait(let wait): try await wait.value()
+            case .at(let record, let live): return try await answer(request, kind, record, live)
+            case .absent:
+                guard !hasReadEnds else {
+                    throw OrchestraError(.notFound, "there is no \(request.grain)")
+                }
+                try await waitForEnds(request, deadline)
+                hasReadEnds = true
+            }
+        }
+    }
+
+    /// Looks at the committed state, or finds out what to wait for.
+    private func look(_ request: GrainCallRequest, _ deadline: ContinuousClock.Instant) -> Look {
+        shared.withLock { shared in
+            if let failure = shared.failure { return .failed(failure) }
+            func wait(until condition: QueryWaiters.Condition) -> Look {
+                let wait = QueryWait(grain: request.grain, deadline: deadline)
+                do throws(OrchestraError) {
+                    try shared.waiters.add(wait, until: condition)
+                    return .wait(wait)
+                } catch {
+                    return .failed(error)
+                }
+            }
+            guard shared.isServing else { return wait(until: .serving) }
+            if let after = request.after {
+                guard let position = shared.takenIn[after.topic] else {
+                    return .failed(
+                        OrchestraError(.invalidArgument, "\"\(after.topic)\" is no input of \(request.grain.type)"))
+                }
+                if position < after.offset { return wait(until: .positions([after.topic: after.offset])) }
+            }
+            switch shared.state.grains[request.grain] {
+            case .unreadable(let reason):
+                return .failed(OrchestraError(.quarantined, "\(request.grain) cannot be read: \(reason)"))
+            case .readable(let record) where record.state != nil:
+                if let newerThan = request.newerThan, UInt64(clamping: record.version) <= newerThan {
+                    return wait(until: .commit)
+                }
+                return .at(record: record, live: shared.state.liveGrain(request.grain))
+            case .readable, nil:
+                // A long poll waits for the grain to appear, unless it was there and has gone.
+                if request.newerThan == 0, shared.state.grains[request.grain] == nil { return wait(until: .commit) }
+                return .absent
+            }
+        }
+    }
+
+    /// Waits until the partition has taken in what its input topics hold now: a trigger that was acknowledged before this
+    /// query may still be on its way.
+    private func waitForEnds(
+        _ request: GrainCallRequest, _ deadline: ContinuousClock.Instant
+    ) async throws(OrchestraError) {
+        let ends: [String: Int64]
+        do {
+            ends = try await inputEnds.value()
+        } catch {
+            throw OrchestraError(
+                .unavailable, "Kafka does not say whether \(request.grain) is on its way", nextStep: "try again",
+                cause: error)
+        }
+        let wait = QueryWait(grain: request.grain, deadline: deadline)
+        let added = shared.withLock { shared -> Result<Bool, OrchestraError> in
+            if let failure = shared.failure { return .failure(failure) }
+            if shared.isServing, ends.allSatisfy({ shared.takenIn[$0.key, default: 0] >= $0.value }) {
+                return .success(false)
+            }
+            do throws(OrchestraError) {
+                try shared.waiters.add(wait, until: .positions(ends))
+                return .success(true)
+            } catch {
+                return .failure(error)
+            }
+        }
+        if try added.get() { try await wait.value() }
+    }
+
+    private func answer(
+        _ request: GrainCallRequest, _ kind: any GrainKind, _ record: GrainStateRecord, _ live: (any Grain)?
+    ) async throws(OrchestraError) -> GrainCallReply {
+        let version = UInt64(clamping: record.version)
+        do {
+            let grain = try await decoded(request.grain, kind, record, live)
+            let context = QueryContext(grain: request.grain, version: version)
+            let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
+            return GrainCallReply(version: version, payload: payload)
+        } catch {
+            throw .ofHandler(error, grain: request.grain)
+        }
+    }
+
+    private func decoded(
+        _ grain: GrainID, _ kind: any GrainKind, _ record: GrainStateRecord, _ live: (any Grain)?
+    ) async throws -> any Grain {
+        if let live { return live }
+        guard let state = try EncodedState(record) else { return kind.initial() }
+        do {
+            let value: any Grain
+            if let known = try kind.decode(state) { value = known } else { value = try await kind.decodeSuspending(state) }
+            shared.withLock { $0.state.keepLive(value, grain, version: record.version) }
+            return value
+        } catch {
+            let converted = OrchestraError.ofHandler(error, grain: grain)
+            guard converted.code != .unavailable else { throw converted }
+            throw OrchestraError(.quarantined, "the state of \(grain) cannot be read", cause: error)
+        }
+    }
+
+    // MARK: Ticks
+
+    /// Looks after what time brings: deadlines, due timers, turns that take too long. Called every few milliseconds.
+    func tick(at instant: ContinuousClock.Instant) {
+        executor.abandonOverdueTurns(at: instant)
+        let wall = context.clocks.wall()
+        let isOverBudget = context.budget.isExceeded
+        let (calls, begun, waits, hasWork, hasCrossed) = shared.withLock { shared in
+            let calls = shared.mailbox.takeExpired(at: instant)
+            let begun = shared.inFlight.filter { $0.deadline <= instant && !$0.isAnswered }
+            let waits = shared.waiters.takeExpired(at: instant)
+            let hasCrossed = shared.isOverBudget != isOverBudget
+            shared.isOverBudget = isOverBudget
+            return (calls, begun, waits, shared.isServing && hasDueWork(shared, at: instant, wall), hasCrossed)
+        }
+        for call in calls { call.fail(PartitionRuntime.deadlineExceeded(call.request)) }
+        for call in begun {
+            call.fail(
+                OrchestraError(
+                    .outcomeUnknown, "\(call.request.method) of \(call.request.grain) had begun when its time was over",
+                    nextStep: "repeat it with the same request id"))
+        }
+        for wait in waits {
+            wait.fail(OrchestraError(.deadlineExceeded, "a query of \(wait.grain) waited until its deadline"))
+        }
+        if hasCrossed {
+            if isOverBudget { logger.error("no more input is taken", metadata: ["reason": "\(context.budget.error)"]) }
+            work.notify()
+        } else if hasWork {
+            work.notify()
+        }
+    }
+
+    private func hasDueWork(
+        _ shared: Shared, at instant: ContinuousClock.Instant, _ wall: Timestamp
+    ) -> Bool {
+        if let due = shared.state.timers.nextDue, due <= shared.state.time(at: wall) { return true }
+        if let paused = shared.pausedUntil { return paused <= instant }
+        if let blocked = shared.recordsBlockedUntil { return blocked <= instant }
+        guard let since = shared.positionsAheadSince else { return false }
+        return instant - since >= .seconds(5)
+    }
+
+    private static func deadlineExceeded(_ request: GrainCallRequest) -> OrchestraError {
+        OrchestraError(.deadlineExceeded, "\(request.method) of \(request.grain) was not answered in time")
+    }
+}

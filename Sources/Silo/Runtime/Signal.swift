@@ -1,0 +1,43 @@
+import Synchronization
+
+/// Wakes one waiting task. A notification without a waiter is kept for the next one; several count as one.
+final class Signal: Sendable {
+    private struct State {
+        var isPending = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    func notify() {
+        let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
+            guard let waiter = state.waiter else {
+                state.isPending = true
+                return nil
+            }
+            state.waiter = nil
+            return waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Waits for a notification, or for the task to be cancelled. One task at a time.
+    func wait() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isPending = state.withLock { state in
+                    if state.isPending || Task.isCancelled {
+                        state.isPending = false
+                        return true
+                    }
+                    precondition(state.waiter == nil, "two tasks wait for one signal")
+                    state.waiter = continuation
+                    return false
+                }
+                if isPending { continuation.resume() }
+            }
+        } onCancel: {
+            notify()
+        }
+    }
+}

@@ -1,0 +1,34 @@
+package import EventLog
+import OrchestraCore
+
+/// What a silo is told at its start.
+package struct SiloConfiguration: Sendable {
+    /// The node's name: it stands in claims and dead letters.
+    package var nodeID: String
+    /// Tells a restarted node from its predecessor; grows with each start.
+    package var generation: Int64
+    package var kafka: KafkaConfiguration
+    /// How many partitions every topic has. Default: 16.
+    package var partitionCount: Int32 = 16
+    /// Copies of each partition of the topics that the silo creates; -1 leaves it to the broker. Default: 1.
+    package var replicationFactor: Int16 = 1
+    package var workflows: [WorkflowDefinition] = [.summarize]
+    /// How long a finished workflow can still be asked about. Default: 7 days.
+    package var workflowRetention = Duration.seconds(7 * 86_400)
+    /// Names the silos' consumer group and the transactional ids; clusters that share a broker need different ones.
+    /// Default: `orchestra.silo`.
+    package var groupID = "orchestra.silo"
+    /// After this the broker aborts a transaction whose silo is gone. Default: 10 s.
+    package var transactionTimeout = Duration.seconds(10)
+    /// How many partitions restore at a time. Default: 4.
+    package var concurrentRestores = 4
+    package var limits = GrainLimits()
+    package var retries = RetryPolicy()
+    package var clocks = Clocks.system
+
+    package init(nodeID: String, generation: Int64, kafka: KafkaConfiguration) {
+        self.nodeID = nodeID
+        self.generation = generation
+        self.kafka = kafka
+    }
+}

@@ -1,0 +1,23 @@
+import Metrics
+import OrchestraCore
+
+/// What a silo counts.
+struct SiloMetrics: Sendable {
+    let turns = Counter(label: "orchestra_silo_turns_total")
+    let turnFailures = Counter(label: "orchestra_silo_turn_failures_total")
+    let abandonedTurns = Counter(label: "orchestra_silo_turns_abandoned_total")
+    let deadLetters = Counter(label: "orchestra_silo_dead_letters_total")
+    let aborts = Counter(label: "orchestra_silo_transaction_aborts_total")
+    let takeovers = Counter(label: "orchestra_silo_partition_starts_total")
+    let batchSize = Recorder(label: "orchestra_silo_batch_inputs")
+    let turnTime = Timer(label: "orchestra_silo_batch_turn_time")
+    let commitTime = Timer(label: "orchestra_silo_commit_time")
+    let restoreTime = Timer(label: "orchestra_silo_restore_time")
+    let restoredRecords = Counter(label: "orchestra_silo_restored_records_total")
+    let stateBytes = Gauge(label: "orchestra_silo_state_bytes")
+
+    /// How far a partition is behind the end of its inputs, in records, as seen when it last read to an end.
+    static func lag(partition: Int32) -> Gauge {
+        Gauge(label: "orchestra_silo_partition_lag", dimensions: [("partition", "\(partition)")])
+    }
+}

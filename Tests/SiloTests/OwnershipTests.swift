@@ -1,0 +1,236 @@
+import EventLog
+import OrchestraCore
+import Records
+import Testing
+
+@testable import Silo
+
+/// Aborts, fencing, unknown outcomes, restore.
+@Suite(.timeLimit(.minutes(1))) struct OwnershipTests {
+    @Test(arguments: ["_TRANSPORT", "INVALID_RECORD"])
+    func anAbortedBatchIsRunAgain(name: String) async throws {
+        let bench = try PartitionBench()
+        try await bench.serve { bench in
+            try await bench.idle()
+            bench.log.inject(.abort(name: name))
+            async let reply = bench.grain("a").send(Add(amount: 2))
+            try bench.order("add 3", key: "b")
+            try await eventually("the abort") { bench.log.aborts == 1 }
+            bench.clock.advance(.seconds(1))
+            #expect(try await reply == 2)
+            try await bench.idle()
+            #expect(try await bench.total("b") == 3)
+        }
+    }
+
+    @Test func theInputThatMakesTransactionsFailIsFoundAndCondemned() async throws {
+        let bench = try PartitionBench()
+        let culprit = Array("counter/culprit".utf8)
+        bench.log.setPoison { $0.key == culprit && $0.value != nil }
+        for number in 0..<20 {
+            try bench.order("add 1", key: number == 13 ? "culprit" : "good-\(number)")
+        }
+        try await bench.serve { bench in
+            try await bench.idle()
+            for number in 0..<20 where number != 13 { #expect(try await bench.total("good-\(number)") == 1) }
+            let command = await code { _ = try await bench.grain("culprit").send(Add(amount: 1)) }
+            #expect(command == .tooLarge, "a command gets the error")
+            #expect(try await bench.grain("good-1").send(Add(amount: 1)) == 2, "the partition goes on")
+        }
+        let letters = try bench.deadLetters
+        #expect(letters.map(\.offset) == [13])
+        #expect(letters.first?.code == "tooLarge")
+    }
+
+    @Test(arguments: [true, false])
+    func fencedWithoutARivalThePartitionBeginsAgain(isCommitted: Bool) async throws {
+        let bench = try PartitionBench()
+        try await bench.serve { bench in
+            try await bench.idle()
+            bench.log.inject(isCommitted ? .commitThenFence : .fence)
+            let first = await code { _ = try await bench.grain("a").send(Add(amount: 4), requestID: "r") }
+            #expect(first == .outcomeUnknown, "never \"failed\": it may have been committed")
+            #expect(try await bench.grain("a").send(Add(amount: 4), requestID: "r") == 4, "the same request finds out")
+            #expect(try await bench.total("a") == 4, "one effect")
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func anUnknownOutcomeIsFoundOutByRestoring(isCommitted: Bool) async throws {
+        let bench = try PartitionBench()
+        try await bench.serve { bench in
+            try await bench.idle()
+            bench.log.inject(isCommitted ? .commitThenUnknown : .dropThenUnknown)
+            for _ in 0..<10 { try bench.order("add 1", key: "a") }
+            try await eventually("all are taken in, each once") { (try? await bench.total("a")) == 10 }
+            #expect(try await bench.grain("a").send(Add(amount: 1)) == 11)
+        }
+    }
+
+    @Test func fencedByARivalThePartitionStops() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let first = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")
+        try await first.serve { first in
+            _ = try await first.grain("a").send(Add(amount: 1))
+            let second = try PartitionBench(log: log, codec: codec, nodeID: "silo-2")
+            try await second.serve { second in
+                #expect(try await second.grain("a").send(Add(amount: 1)) == 2)
+                let zombie = await code { _ = try await first.grain("a").send(Add(amount: 100)) }
+                #expect(zombie == .outcomeUnknown)
+                try await eventually("the first has stopped") { first.runtime.lifecycleState == .stopped }
+                #expect(await code { _ = try await first.total("a") } == .unavailable)
+                #expect(try await second.total("a") == 2, "the zombie's command has no effect")
+            }
+        }
+    }
+
+    @Test func aSuccessorOfTheSameNameIsARivalToo() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let first = try PartitionBench(log: log, codec: codec, generation: 1)
+        try await first.serve { first in
+            try await first.idle()
+            try await PartitionBench(log: log, codec: codec, generation: 2).serve { second in
+                try await second.idle()
+                _ = await code { _ = try await first.grain("a").send(Add(amount: 1)) }
+                try await eventually("the first has stopped") { first.runtime.lifecycleState == .stopped }
+            }
+        }
+    }
+
+    @Test func restoreGoesBeyondControlMarkers() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        try await PartitionBench(log: log, codec: codec).serve { bench in
+            _ = try await bench.grain("a").send(Add(amount: 1))
+        }
+        // An aborted predecessor: records that are never delivered stand at the end.
+        for _ in 0..<5 { log.appendHidden(Topics.state, 0) }
+        try await PartitionBench(log: log, codec: codec).serve { bench in
+            #expect(try await bench.total("a") == 1)
+        }
+    }
+
+    @Test func inputsResumeAtTheRecordedOffsets() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let first = try PartitionBench(log: log, codec: codec)
+        for _ in 0..<5 { try first.order("add 1", key: "a") }
+        try await first.serveUntilIdle()
+        for _ in 0..<5 { try first.order("add 1", key: "a") }
+        try await PartitionBench(log: log, codec: codec).serve { bench in
+            try await bench.idle()
+            #expect(try await bench.total("a") == 10)
+        }
+    }
+
+    @Test func offsetsThatNoLongerExistStopThePartitionLoudly() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let first = try PartitionBench(log: log, codec: codec)
+        for _ in 0..<5 { try first.order("add 1", key: "a") }
+        try await first.serveUntilIdle()
+        for _ in 0..<5 { try first.order("add 1", key: "a") }
+        log.deleteRecords("orders", 0, below: 8)
+        let second = try PartitionBench(log: log, codec: codec)
+        await second.runtime.run()
+        #expect(second.runtime.lifecycleState == .stopped)
+        #expect(await code { _ = try await second.total("a") } == .unavailable)
+    }
+
+    @Test func stateWithoutProgressStopsThePartition() throws {
+        let error = #expect(throws: OrchestraError.self) {
+            try InputOffsets.starts(progress: nil, isEmpty: false, partition: 3, watermarks: ["orders": (0, 10)])
+        }
+        #expect(error?.code == .badConfiguration)
+        #expect(try InputOffsets.starts(progress: nil, isEmpty: true, partition: 3, watermarks: ["orders": (4, 10)]) == ["orders": 4])
+    }
+
+    @Test func aTopicThatWasNeverReadBeginsAtItsBeginning() throws {
+        let never = Timestamp(millisecondsSinceEpoch: 0)
+        let progress = PartitionProgress(sequence: 4, nextOffsets: ["orders": 7, "gone": 2], lastTime: never)
+        let starts = try InputOffsets.starts(
+            progress: progress, isEmpty: false, partition: 0, watermarks: ["orders": (0, 9), "new": (3, 5)])
+        #expect(starts == ["orders": 7, "gone": 2, "new": 3])
+        #expect(throws: OrchestraError.self) {
+            try InputOffsets.starts(
+                progress: progress, isEmpty: false, partition: 0, watermarks: ["orders": (0, 6)])
+        }
+    }
+
+    @Test func unreadableStateIsQuarantinedAndNeverOverwritten() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let first = try PartitionBench(log: log, codec: codec)
+        try first.order("add 1", key: "a")
+        try await first.serveUntilIdle()
+        let damaged = GrainStateRecord(
+            version: 50, committedAt: Timestamp(millisecondsSinceEpoch: 0), codec: .json, state: Array("{no json".utf8))
+        for (key, value) in [("counter/state", try codec.encode(damaged)), ("counter/envelope", [9, 9, 9])] {
+            log.append(ProducerRecord(topic: Topics.state, partition: 0, key: Array(key.utf8), value: value))
+        }
+        let before = log.records(Topics.state).count
+        let second = try PartitionBench(log: log, codec: codec)
+        try second.order("add 1", key: "state")
+        try second.order("add 1", key: "envelope")
+        try await second.serve { bench in
+            try await bench.idle()
+            for key in ["state", "envelope"] {
+                #expect(await code { _ = try await bench.total(key) } == .quarantined)
+                #expect(await code { _ = try await bench.grain(key).send(Add(amount: 1)) } == .quarantined)
+            }
+            #expect(try await bench.total("a") == 1, "the others live on")
+        }
+        #expect(try bench(second).map(\.code) == ["quarantined", "quarantined"])
+        let later = log.records(Topics.state).dropFirst(before).compactMap(\.key)
+        #expect(!later.contains { String(decoding: $0, as: UTF8.self).hasPrefix("counter/") })
+    }
+
+    private func bench(_ bench: PartitionBench) throws -> [DeadLetter] { try bench.deadLetters }
+
+    @Test func unknownGrainTypesAreLeftAlone() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let now = Timestamp(millisecondsSinceEpoch: 0)
+        let stranger = GrainStateRecord(
+            version: 1, committedAt: now, codec: .json, state: Array("{}".utf8),
+            timers: [GrainTimer(name: "x", dueAt: now)])
+        try await PartitionBench(log: log, codec: codec).serve { _ in }
+        try await PartitionBench(log: log, codec: codec).serve { _ = try await $0.grain("a").send(Add(amount: 1)) }
+        log.append(
+            ProducerRecord(
+                topic: Topics.state, partition: 0, key: Array("stranger/a".utf8), value: try codec.encode(stranger)))
+        try await PartitionBench(log: log, codec: codec).serve { bench in
+            _ = try await bench.grain("a").send(Add(amount: 1))
+        }
+        #expect(log.records(Topics.deadLetters).isEmpty)
+        #expect(log.records(Topics.state).count { $0.key == Array("stranger/a".utf8) } == 1)
+    }
+
+    @Test func aDrainedPartitionFinishesItsBatchAndReleases() async throws {
+        let bench = try PartitionBench()
+        try await bench.serve { bench in
+            try await bench.idle()
+            bench.log.blockCommits(true)
+            async let begun = bench.grain("begun").send(Add(amount: 1))
+            try await eventually("the turn has run") { Counter.probe.count(of: "add begun") == 1 }
+            async let queued = code { _ = try await bench.grain("queued").send(Add(amount: 1)) }
+            try await eventually("the other waits") { bench.queuedCalls == 1 }
+            bench.runtime.drain()
+            bench.log.blockCommits(false)
+            #expect(try await begun == 1)
+            #expect(await queued == .unavailable, "it is told to ask the next owner")
+            try await eventually("released") { bench.runtime.lifecycleState == .released }
+        }
+    }
+
+    @Test func positionsPastMarkersAreCommittedInTheEnd() async throws {
+        let bench = try PartitionBench()
+        try bench.order("add 1", key: "a")
+        try await bench.serve { bench in
+            try await bench.idle()
+            for _ in 0..<3 { bench.log.appendHidden("orders", 0) }
+            try await bench.idle()
+            let commits = bench.log.commits.count
+            bench.clock.advance(.seconds(6))
+            try await eventually("the position is committed") {
+                bench.log.commits.last?.offsets[TopicPartition(topic: "orders", partition: 0)] == 4
+            }
+            #expect(bench.log.commits.count == commits + 1)
+        }
+    }
+}
