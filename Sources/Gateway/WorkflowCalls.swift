@@ -1,0 +1,60 @@
+import OrchestraCore
+import Silo
+
+/// What a gateway asks the owner of a workflow.
+struct WorkflowCalls: Sendable {
+    private let cluster: ClusterClient
+
+    init(handler: any GrainCallHandler) {
+        cluster = ClusterClient(handler: handler)
+    }
+
+    struct Status: Sendable {
+        var snapshot: WorkflowSnapshot
+        var version: UInt64
+    }
+
+    /// - Parameters:
+    ///   - newerThan: answer only once the workflow has changed since this version.
+    ///   - after: answer only once this record has been taken in.
+    /// - Throws: ``OrchestraError``: `notFound`; `unavailable`, `deadlineExceeded` and others when nobody can say.
+    func status(
+        of workflowID: String, within timeLeft: Duration, newerThan: UInt64? = nil,
+        after: GrainCallRequest.Position? = nil
+    ) async throws(OrchestraError) -> Status {
+        let workflow = try cluster.grain(WorkflowGrain.self, key: workflowID)
+        do throws(OrchestraError) {
+            let answer = try await workflow.ask(GetStatus(), deadline: timeLeft, newerThan: newerThan, after: after)
+            return Status(snapshot: answer.value, version: answer.version)
+        } catch {
+            throw error.asOurs
+        }
+    }
+
+    /// Cancels, and asks again under the same request id while the outcome is open.
+    func cancel(_ workflowID: String, within timeLeft: Duration) async throws(OrchestraError) -> WorkflowSnapshot {
+        let workflow = try cluster.grain(WorkflowGrain.self, key: workflowID)
+        let command = Cancel(reason: "cancelled through the API")
+        let requestID = "gateway-\(UInt64.random(in: 0 ... .max))-\(UInt64.random(in: 0 ... .max))"
+        let end = ContinuousClock.now + timeLeft
+        var deadline = timeLeft
+        while true {
+            do throws(OrchestraError) {
+                return try await workflow.send(command, deadline: deadline, requestID: requestID)
+            } catch {
+                let isOpen = [.outcomeUnknown, .unavailable, .notOwner].contains(error.code)
+                let pause = Duration.milliseconds(Int.random(in: 50...150))
+                deadline = end - (.now + pause)
+                guard isOpen, deadline > .zero, (try? await Task.sleep(for: pause)) != nil else { throw error.asOurs }
+            }
+        }
+    }
+}
+
+extension OrchestraError {
+    /// The id was checked before the call, so what is invalid is what the two nodes told each other.
+    fileprivate var asOurs: OrchestraError {
+        guard code == .invalidArgument else { return self }
+        return OrchestraError(.internalError, message, nextStep: nextStep, cause: cause)
+    }
+}

@@ -1,0 +1,115 @@
+@testable import Gateway
+import HTTPTypes
+import OrchestraCore
+import Testing
+
+@Suite struct ValueTests {
+    @Test(arguments: [
+        ("30s", Duration.seconds(30)), ("500ms", .milliseconds(500)), ("0", .zero), ("7", .seconds(7)),
+        ("60s", .seconds(60)),
+    ])
+    func waitsAreRead(text: String, expected: Duration) throws {
+        #expect(try WaitParameter.read(query: "wait=\(text)", maximum: .seconds(60)) == expected)
+    }
+
+    @Test(arguments: ["wait=61s", "wait=-1", "wait=", "wait", "wait=s", "wait=1m", "wait=1.5s", "wait=1s&wait=1s", "x=1",
+        "wait=99999999999999999999", "wait=%zz"])
+    func otherWaitsAreRefused(query: String) {
+        #expect { try WaitParameter.read(query: query, maximum: .seconds(60)) } throws: {
+            ($0 as? Problem)?.status == .badRequest
+        }
+    }
+
+    @Test func noWaitIsNone() throws {
+        #expect(try WaitParameter.read(query: nil, maximum: .seconds(60)) == nil)
+        #expect(try WaitParameter.read(query: "", maximum: .seconds(60)) == nil)
+    }
+
+    @Test func routesAreFound() throws {
+        #expect(try Route(method: .post, path: "/v1/workflows") == .trigger)
+        #expect(try Route(method: .head, path: "/v1/workflows/a%2Fb") == .status(workflowID: "a/b"))
+        #expect(try Route(method: .delete, path: "/v1/workflows/x") == .cancel(workflowID: "x"))
+        #expect(try Route(method: .post, path: "/v1/workflows/x/cancel") == .cancel(workflowID: "x"))
+        #expect(try Route(method: .get, path: "/health/ready") == .ready)
+    }
+
+    @Test(arguments: ["/", "", "/v1", "/v1/workflows/", "/v1/workflows//cancel/x", "/v1/workflows/x/y", "/health", "//v1"])
+    func otherPathsAreNotFound(path: String) {
+        #expect { try Route(method: .get, path: path) } throws: { ($0 as? Problem)?.status == .notFound }
+    }
+
+    @Test(arguments: ["%", "%4", "%zz", "%00", "%ff", String(repeating: "x", count: 513)])
+    func impossibleWorkflowIDsAreRefused(id: String) {
+        #expect { try Route(method: .get, path: "/v1/workflows/\(id)") } throws: {
+            ($0 as? Problem)?.status == .badRequest
+        }
+    }
+
+    @Test func otherMethodsAreToldWhatIsAllowed() {
+        #expect { try Route(method: .put, path: "/v1/workflows/x") } throws: {
+            ($0 as? Problem)?.status == .methodNotAllowed && ($0 as? Problem)?.allow == "DELETE, GET, HEAD"
+        }
+        #expect { try Route(method: .get, path: "/v1/workflows") } throws: { ($0 as? Problem)?.allow == "POST" }
+    }
+
+    @Test func timesAreRFC3339() {
+        #expect(Timestamp(millisecondsSinceEpoch: 0).rfc3339 == "1970-01-01T00:00:00.000Z")
+        #expect(Timestamp(millisecondsSinceEpoch: 951_782_399_999).rfc3339 == "2000-02-28T23:59:59.999Z")
+        #expect(Timestamp(millisecondsSinceEpoch: 1_795_355_400_123).rfc3339 == "2026-11-22T13:50:00.123Z")
+        #expect(Timestamp(millisecondsSinceEpoch: -1).rfc3339 == "1969-12-31T23:59:59.999Z")
+        #expect(Timestamp(millisecondsSinceEpoch: 4_107_542_400_000).rfc3339 == "2100-03-01T00:00:00.000Z")
+    }
+
+    @Test func jsonStringsAreEscaped() {
+        let text = String(buffer: JSONValue.string("a\"\\\n\u{0}\u{1F}é🎻/").encoded())
+        #expect(text == #""a\"\\\n\u0000\u001fé🎻/""# + "\n")
+        #expect(String(buffer: JSONValue.object([("a", .array([.null, .bool(true), .integer(-1)]))]).encoded())
+            == #"{"a":[null,true,-1]}"# + "\n")
+    }
+
+    @Test func idsOfKeysAreStable() {
+        let id = WorkflowIdentity.id(forKey: "order-17")
+        #expect(id == WorkflowIdentity.id(forKey: "order-17"))
+        #expect(id != WorkflowIdentity.id(forKey: "order-18"))
+        #expect(id.count == 64 && id.allSatisfy { $0.isHexDigit && !$0.isUppercase })
+        // Pinned: another value would make every key a new workflow after an upgrade.
+        #expect(WorkflowIdentity.id(forKey: "a") == "7da40a7ec3a8ee6ef28ca25c9c4ea6aa1f8b2e8c2dd0b86bd1ee44b2d9b4c4d5")
+    }
+
+    @Test func randomIDsAreVersion7() {
+        var random = SplitMix64(seed: 3)
+        let early = WorkflowIdentity.random(now: Timestamp(millisecondsSinceEpoch: 1_000_000), using: &random)
+        let late = WorkflowIdentity.random(now: Timestamp(millisecondsSinceEpoch: 1_000_001), using: &random)
+        #expect(early < late)
+        #expect(early.map { $0 == "-" ? "-" : "x" }.joined() == "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")
+        let characters = Array(early)
+        #expect(characters[14] == "7" && "89ab".contains(characters[19]))
+    }
+
+    @Test func traceParentsAreCheckedAndContinued() throws {
+        let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        var random = SplitMix64(seed: 1)
+        let trace = try #require(TraceParent(header))
+        #expect(trace.header == header)
+        let child = trace.child(using: &random)
+        #expect(child.traceID == trace.traceID && child.spanID != trace.spanID && child.flags == "01")
+        #expect(TraceParent(child.header) == child)
+        let generated = TraceParent(using: &random)
+        #expect(TraceParent(generated.header) == generated)
+        for bad in ["", "00-0-0-01", header.uppercased(), "ff" + header.dropFirst(2), header + "-x",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+            #expect(TraceParent(bad) == nil, "\(bad)")
+        }
+        #expect(TraceParent("cc" + header.dropFirst(2) + "-what-comes-later") != nil)
+    }
+
+    @Test func recentWorkflowsAreBounded() {
+        let recent = RecentlyAccepted(capacity: 2)
+        for (index, id) in ["a", "b", "a", "c"].enumerated() {
+            recent.remember(id, at: .init(topic: "t", offset: Int64(index)))
+        }
+        #expect(recent.position(of: "a") == nil)
+        #expect(recent.position(of: "b")?.offset == 1)
+        #expect(recent.position(of: "c")?.offset == 3)
+    }
+}
