@@ -1,0 +1,68 @@
+import ArgumentParser
+import EventLog
+import Gateway
+import HTTPClient
+import OrchestraCore
+import Transport
+
+/// `orchestra gateway`: the HTTP entrance.
+struct GatewayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gateway",
+        abstract: "Run one gateway: it takes triggers and questions over HTTP.",
+        discussion: """
+              orchestra gateway --listen 0.0.0.0:8080 --silos silo-1:7600 --kafka kafka:9092 \\
+                --registry http://registry:8081
+            """)
+
+    @Option(help: ArgumentHelp("Where to answer HTTP (gateway.listen).", valueName: "host:port"))
+    var listen: String?
+
+    @Option(help: ArgumentHelp("The silos to ask, separated by commas (gateway.silos).", valueName: "host:port,…"))
+    var silos: String?
+
+    @OptionGroup(title: "Node") var node: NodeOptions
+    @OptionGroup(title: "Connections") var connections: ConnectionOptions
+    @OptionGroup(title: "Configuration") var options: ConfigurationOptions
+    @OptionGroup(visibility: .hidden) var supervision: SupervisionOptions
+
+    func run() async throws {
+        let flags =
+            connections.flags + node.flags + [
+                .init(ConfigurationKeys.gatewayListen, "--listen", listen),
+                .init(ConfigurationKeys.gatewaySilos, "--silos", silos),
+            ]
+        try await NodeProcess.run(
+            role: "gateway", supervision: supervision, load: { try options.load(flags) }, build: Self.build)
+    }
+}
+
+extension GatewayCommand {
+    private static func build(_ context: NodeContext) async throws -> NodeServices {
+        let address = context.configuration[ConfigurationKeys.gatewayListen]
+        let generation = try context.nextGeneration()
+        let http = HTTPClient()
+        let producer = try Producer(context.kafka, logger: context.logger("producer"))
+        let calls = CallClient(
+            peers: context.configuration[ConfigurationKeys.gatewaySilos],
+            identity: NodeIdentity(nodeID: context.nodeID, generation: generation, role: .gateway),
+            logger: context.logger("transport"))
+        let gateway = Gateway(
+            GatewayConfiguration(
+                host: address.host, port: address.port, nodeID: context.nodeID,
+                partitionCount: Int32(context.configuration[ConfigurationKeys.siloPartitions]), kafka: context.kafka),
+            producer: producer, codec: context.makeCodec(http: http), calls: calls,
+            workflows: ApplicationDefinition.current.workflows, logger: context.logger("gateway"))
+        return NodeServices(
+            services: [calls, gateway],
+            ready: {
+                let port = try await gateway.boundPort()
+                while !gateway.isReady { try await Task.sleep(for: .milliseconds(20)) }
+                return ["gateway": "http://\(HostAndPort(host: address.host, port: port))"]
+            },
+            close: {
+                await producer.close(timeout: .seconds(5))
+                await http.close()
+            })
+    }
+}

@@ -1,0 +1,121 @@
+import Transport
+
+/// The table of everything that can be configured. Flags, environment variables, `orchestra.json`, their validation
+/// and `orchestra config` are all made from it.
+enum ConfigurationKeys {
+    private static let nodes = ["up", "broker", "silo", "agent", "gateway"]
+    private static let kafkaUsers = ["up", "silo", "agent", "gateway"]
+    private static let registryUsers = ["up", "silo", "agent", "gateway", "schemas"]
+
+    // MARK: Where things are
+
+    static let dataDirectory = ConfigurationKey<String>.text(
+        "data.dir", default: ".orchestra", allowed: "a directory; made if it does not exist",
+        usedBy: nodes + ["run", "call", "schemas"],
+        help: "Where a node keeps what must survive it: the local broker's database, logs, node generations.")
+    static let nodeID = ConfigurationKey<String>.text(
+        "node.id", allowed: "1 to 64 of the characters A-Z a-z 0-9 . _ -", usedBy: ["silo", "agent", "gateway"],
+        help: "The name of this node, unique in the cluster. Without it: the role and the host's name; under "
+            + "`up` the role and a number.",
+        isValid: isNodeID)
+
+    // MARK: Kafka and the registry
+
+    static let kafkaBootstrapServers = ConfigurationKey<String>.text(
+        "kafka.bootstrap.servers", allowed: "host:port, or several separated by commas", usedBy: kafkaUsers,
+        help: "The Kafka cluster. Without it `up` starts a local broker, and a single node expects one at "
+            + "127.0.0.1:9092.",
+        isValid: { text in
+            text.split(separator: ",", omittingEmptySubsequences: false)
+                .allSatisfy { (HostAndPort(String($0))?.port ?? 0) > 0 }
+        })
+    static let registryURL = ConfigurationKey<String>.url(
+        "registry.url", usedBy: registryUsers,
+        help: "The Confluent-compatible schema registry. Without it `up` starts a local one, and a single node "
+            + "expects one at http://127.0.0.1:8081.")
+    static let registryUsername = ConfigurationKey<String>.text(
+        "registry.username", usedBy: registryUsers, help: "The user for basic authentication at the registry.")
+    static let registryPassword = ConfigurationKey<String>.text(
+        "registry.password", isSecret: true, usedBy: registryUsers,
+        help: "The password for basic authentication at the registry.")
+    static let brokerListen = ConfigurationKey<HostAndPort>.address(
+        "broker.listen", default: "127.0.0.1:9092", usedBy: ["up", "broker"],
+        help: "Where the local broker speaks Kafka's protocol.")
+    static let registryListen = ConfigurationKey<HostAndPort>.address(
+        "registry.listen", default: "127.0.0.1:8081", usedBy: ["up", "broker"],
+        help: "Where the local schema registry answers.")
+
+    // MARK: Roles
+
+    static let siloListen = ConfigurationKey<HostAndPort>.address(
+        "silo.listen", default: "127.0.0.1:7600", usedBy: ["up", "silo"],
+        help: "Where a silo takes calls from other nodes.")
+    static let siloPartitions = ConfigurationKey<Int>.integer(
+        "silo.partitions", in: 1...1024, default: 16, usedBy: ["up", "silo", "gateway"],
+        help: "How many partitions the cluster's topics have. Fixed once they exist: a silo that finds another "
+            + "count stops with an error.")
+    static let siloStateBytes = ConfigurationKey<Int>.integer(
+        "silo.state.limit.bytes", in: (1 << 20)...(1 << 40), default: 2 << 30, usedBy: ["up", "silo"],
+        help: "How much state of grains a silo holds; beyond it takes no more work until there is room.")
+    static let workflowRetention = ConfigurationKey<Duration>.duration(
+        "silo.workflow.retention", in: .seconds(1)...(.seconds(366 * 86_400)), default: "7d", usedBy: ["up", "silo"],
+        help: "How long a finished workflow can still be asked about.")
+    static let topicReplication = ConfigurationKey<Int>.integer(
+        "kafka.topic.replication", in: -1...7, default: -1, usedBy: ["up", "silo"],
+        help: "The replication factor of topics that a silo creates; -1 takes the broker's default.")
+    static let gatewayListen = ConfigurationKey<HostAndPort>.address(
+        "gateway.listen", default: "127.0.0.1:8080", usedBy: ["up", "gateway"],
+        help: "Where a gateway answers HTTP.")
+    static let gatewaySilos = ConfigurationKey<[HostAndPort]>.addresses(
+        "gateway.silos", default: "127.0.0.1:7600", usedBy: ["gateway"],
+        help: "The silos that a gateway asks about workflows; `up` sets it for its own.")
+    static let agentConcurrency = ConfigurationKey<Int>.integer(
+        "agent.concurrency", in: 1...1024, default: 8, usedBy: ["up", "agent"],
+        help: "How many tasks one worker runs at the same time.")
+    static let agentModel = ConfigurationKey<String>.text(
+        "agent.model", allowed: "a model of the chat-completion server, or local", usedBy: ["up", "agent"],
+        help: "The model that prompts go to. Without it OPENAI_MODEL, else the server's usual one; the built-in "
+            + "model \"local\" if neither OPENAI_API_KEY nor OPENAI_BASE_URL is set.")
+    static let agentPrompts = ConfigurationKey<String>.text(
+        "agent.prompts", allowed: "a directory", usedBy: ["up", "agent"],
+        help: "A folder of prompt functions, Plugin/Function/skprompt.txt, that adds to the built-in ones.")
+
+    // MARK: Logs
+
+    static let logLevel = ConfigurationKey<String>.choice(
+        "log.level", of: ["trace", "debug", "info", "notice", "warning", "error", "critical"], default: "info",
+        usedBy: nodes, help: "The least severe log lines that are written.")
+    static let logFormat = ConfigurationKey<String>.choice(
+        "log.format", of: ["human", "json"], default: "human", usedBy: nodes,
+        help: "How log lines look: for people, or one JSON object a line.")
+
+    /// Keys with this prefix are handed to librdkafka: `kafka.properties.security.protocol`.
+    static let kafkaPropertyPrefix = "kafka.properties."
+
+    /// Every key with a fixed name, in the order in which `orchestra config` prints them.
+    static let all: [ConfigurationKeyDescription] = [
+        dataDirectory.description, nodeID.description,
+        kafkaBootstrapServers.description, topicReplication.description,
+        registryURL.description, registryUsername.description, registryPassword.description,
+        brokerListen.description, registryListen.description,
+        siloListen.description, siloPartitions.description, siloStateBytes.description,
+        workflowRetention.description,
+        gatewayListen.description, gatewaySilos.description,
+        agentConcurrency.description, agentModel.description, agentPrompts.description,
+        logLevel.description, logFormat.description,
+    ]
+
+    /// The description of a librdkafka property. Its values are librdkafka's to judge.
+    static func kafkaProperty(_ name: String) -> ConfigurationKeyDescription {
+        let secretWords = ["password", "secret", "token", "jaas", "ssl.key.pem"]
+        return ConfigurationKeyDescription(
+            name: name, fileType: .text, defaultText: nil, allowed: "what librdkafka's CONFIGURATION.md says",
+            isSecret: secretWords.contains { name.contains($0) }, help: "A property of librdkafka.",
+            usedBy: kafkaUsers, isAllowed: { _ in true })
+    }
+
+    @Sendable private static func isNodeID(_ text: String) -> Bool {
+        (1...64).contains(text.utf8.count)
+            && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
+    }
+}
