@@ -26,7 +26,7 @@ test:  ## build and run all tests
 	@swift build --build-tests $(checks)
 	@swift build -c release $(checks) --product orchestra
 	@swift test --skip-build --skip ClusterTests
-	@ORCHESTRA_BINARY=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
+	@BINARY_UNDER_TEST=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
 
 lint:  ## check formatting, scripts, generated code and the rules of the code base
 	@scripts/setup --tests

@@ -15,6 +15,7 @@ let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collect
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -22,6 +23,7 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -41,6 +43,7 @@ let package = Package(
     products: [
         .library(name: "Orchestra", targets: ["Orchestra"]),
         .executable(name: "orchestra", targets: ["OrchestraCommand"]),
+        .executable(name: "counter", targets: ["CounterExample"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -72,7 +75,8 @@ let package = Package(
         library("EventLog", ["CRdKafka", "OrchestraCore", deque, logging, metrics]),
 
         // The embedded default for Kafka and its schema registry.
-        library("LocalBroker", ["OrchestraCore", deque, heap, grdb, lifecycle, logging, metrics, nio, nioPosix]),
+        library(
+            "LocalBroker", ["OrchestraCore", deque, heap, grdb, grdbSQLite, lifecycle, logging, metrics, nio, nioPosix]),
         library("LocalRegistry", ["Avro", "OrchestraCore", grdb, hummingbird, lifecycle, logging]),
 
         // The runtime.
@@ -84,7 +88,9 @@ let package = Package(
                 "Avro", "Compression", "EventLog", "OrchestraCore", "Placement", "Records", deque, heap, lifecycle,
                 logging, metrics,
             ]),
-        library("Agents", ["Avro", "EventLog", "HTTPClient", "OrchestraCore", "Records", lifecycle, logging, metrics]),
+        library(
+            "Agents",
+            ["Avro", "EventLog", "HTTPClient", "OrchestraCore", "Records", deque, lifecycle, logging, metrics]),
         library(
             "Gateway",
             [
@@ -95,10 +101,12 @@ let package = Package(
             "Orchestra",
             [
                 "Agents", "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore",
-                "Placement", "Records", "Silo", "Transport", argumentParser, configuration, lifecycle, logging, metrics,
-                nio, nioPosix,
+                "Placement", "Records", "Silo", "Transport", argumentParser, configuration, lifecycle, logging,
+                unixSignals,
             ]),
         .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
+        .executableTarget(
+            name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
 
         tests("OrchestraCoreTests", ["OrchestraCore"]),
         tests("AvroTests", ["Avro", "HTTPClient", "OrchestraCore", "Records"]),
@@ -109,7 +117,7 @@ let package = Package(
         tests("SiloTests", ["Avro", "EventLog", "OrchestraCore", "Records", "Silo"]),
         tests("AgentsTests", ["Agents", "HTTPClient", "OrchestraCore", "Records"]),
         tests("GatewayTests", ["Gateway", "OrchestraCore", "Records", "Silo", hummingbird]),
-        tests("OrchestraTests", ["Orchestra", "OrchestraCore", configuration]),
+        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport"]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"]),
     ],
     swiftLanguageModes: [.v6]

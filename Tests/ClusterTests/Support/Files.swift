@@ -6,10 +6,10 @@ enum Files {
     static let root = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    /// The `orchestra` binary under test: the one that `ORCHESTRA_BINARY` names (`make test` names the release
+    /// The `orchestra` binary under test: the one that `BINARY_UNDER_TEST` names (`make test` names the release
     /// build), else the one of this debug build.
     static let orchestra: URL = {
-        if let path = ProcessInfo.processInfo.environment["ORCHESTRA_BINARY"] { return URL(filePath: path) }
+        if let path = ProcessInfo.processInfo.environment["BINARY_UNDER_TEST"] { return URL(filePath: path) }
         return root.appending(path: ".build/debug/orchestra")
     }()
 
