@@ -19,9 +19,11 @@ let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.sw
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 
@@ -77,7 +79,7 @@ let package = Package(
         // The embedded default for Kafka and its schema registry.
         library(
             "LocalBroker", ["OrchestraCore", deque, heap, grdb, grdbSQLite, lifecycle, logging, metrics, nio, nioPosix]),
-        library("LocalRegistry", ["Avro", "OrchestraCore", grdb, hummingbird, lifecycle, logging]),
+        library("LocalRegistry", ["Avro", "OrchestraCore", grdb, hummingbird, lifecycle, logging, nio]),
 
         // The runtime.
         library("Records", ["Avro", "OrchestraCore"]),
@@ -94,8 +96,8 @@ let package = Package(
         library(
             "Gateway",
             [
-                "Avro", "EventLog", "OrchestraCore", "Placement", "Records", "Silo", crypto, deque, hummingbird,
-                lifecycle, logging, metrics,
+                "Avro", "EventLog", "OrchestraCore", "Records", "Silo", "Transport", crypto, deque, hummingbird,
+                lifecycle, logging, metrics, nio, nioHTTP1,
             ]),
         library(
             "Orchestra",
@@ -108,16 +110,33 @@ let package = Package(
         .executableTarget(
             name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
 
-        tests("OrchestraCoreTests", ["OrchestraCore"]),
-        tests("AvroTests", ["Avro", "HTTPClient", "OrchestraCore", "Records"]),
-        tests("EventLogTests", ["EventLog", "OrchestraCore"]),
-        tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", nio, nioEmbedded]),
-        tests("LocalRegistryTests", ["Avro", "LocalRegistry", grdb, hummingbird]),
-        tests("TransportTests", ["OrchestraCore", "Transport", nio, nioEmbedded, nioPosix]),
-        tests("SiloTests", ["Avro", "EventLog", "OrchestraCore", "Records", "Silo"]),
-        tests("AgentsTests", ["Agents", "HTTPClient", "OrchestraCore", "Records"]),
-        tests("GatewayTests", ["Gateway", "OrchestraCore", "Records", "Silo", hummingbird]),
-        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport"]),
+        tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
+        tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
+        tests(
+            "EventLogTests",
+            ["CRdKafka", "EventLog", "LocalBroker", "OrchestraCore", coreMetrics, grdb, logging, metricsTestKit]),
+        tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", deque, grdb, logging, nio, nioPosix]),
+        tests("LocalRegistryTests", ["Avro", "HTTPClient", "LocalRegistry", grdb, lifecycle, logging]),
+        tests("TransportTests", ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix]),
+        tests(
+            "SiloTests",
+            [
+                "Avro", "EventLog", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Placement",
+                "Records", "Silo", lifecycle, logging,
+            ]),
+        tests(
+            "AgentsTests",
+            [
+                "Agents", "Avro", "EventLog", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
+                lifecycle, logging, nio, nioPosix,
+            ]),
+        tests(
+            "GatewayTests",
+            [
+                "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
+                "Silo", "Transport", lifecycle, logging, nio, nioPosix,
+            ]),
+        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"]),
     ],
     swiftLanguageModes: [.v6]

@@ -14,7 +14,8 @@ package enum LZ4 {
         return [UInt8](unsafeUninitializedCapacity: bound) { target, count in
             bytes.withUnsafeBytes { source in
                 let written = LZ4_compress_default(
-                    source.baseAddress?.assumingMemoryBound(to: CChar.self), UnsafeMutableRawPointer(target.baseAddress!)
+                    source.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    UnsafeMutableRawPointer(target.baseAddress!)
                         .assumingMemoryBound(to: CChar.self), Int32(bytes.count), Int32(bound))
                 precondition(written > 0, "LZ4 refused \(bytes.count) bytes for a block of at most \(bound)")
                 count = Int(written)
@@ -36,7 +37,8 @@ package enum LZ4 {
         let output = [UInt8](unsafeUninitializedCapacity: max(size, 1)) { target, count in
             bytes.withUnsafeBytes { source in
                 result = LZ4_decompress_safe(
-                    source.baseAddress?.assumingMemoryBound(to: CChar.self), UnsafeMutableRawPointer(target.baseAddress!)
+                    source.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    UnsafeMutableRawPointer(target.baseAddress!)
                         .assumingMemoryBound(to: CChar.self), Int32(bytes.count), Int32(size))
             }
             count = result < 0 ? 0 : Int(result)

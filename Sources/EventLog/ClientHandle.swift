@@ -12,8 +12,7 @@ internal import Synchronization
 /// ``run(_:)`` wakes it for each job. So callbacks are served at once, calls that block never occupy a thread of
 /// Swift's pool, and an idle client costs nothing.
 ///
-/// Life: open → (``close(finally:)``) closing: no new jobs or uses, those that are queued finish → the final job →
-/// destroyed.
+/// Life: open → (``close(finally:)``) closing: no new jobs or uses, those under way finish → the final job → destroyed.
 final class ClientHandle: Sendable {
     /// Runs on the client's thread and may block.
     typealias Job = @Sendable (OpaquePointer) -> Void
@@ -176,6 +175,8 @@ final class ClientHandle: Sendable {
             case .run(let job): job(raw)
             case .wait(let milliseconds): rd_kafka_poll(raw, milliseconds)
             case .finish(let job):
+                // Whoever came in before the closing leaves soon: what they do does not block.
+                if state.withLock({ $0.users > 0 }) { lastUserLeft.wait() }
                 job?(raw)
                 destroy()
                 return
@@ -200,7 +201,6 @@ final class ClientHandle: Sendable {
     }
 
     private func destroy() {
-        if state.withLock({ $0.users > 0 }) { lastUserLeft.wait() }
         rd_kafka_queue_destroy(mainQueue)
         rd_kafka_destroy(raw)
         let closers = state.withLock { state in
@@ -215,7 +215,10 @@ final class ClientHandle: Sendable {
 
 extension EventLogError {
     /// An error of a call to the cluster; if nobody answered it says why the last connection failed.
-    init(_ code: rd_kafka_resp_err_t, _ context: String, detail: String? = nil, kind: Kind? = nil, on client: ClientHandle) {
+    init(
+        _ code: rd_kafka_resp_err_t, _ context: String, detail: String? = nil, kind: Kind? = nil,
+        on client: ClientHandle
+    ) {
         var words = detail
         if let reason = client.observer.transportError,
             code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT

@@ -28,9 +28,7 @@ struct LogThrottle {
     mutating func judge(_ line: String, now: ContinuousClock.Instant) -> Verdict {
         let kind = LogThrottle.kind(of: line)
         guard var entry = seen[kind] else {
-            if seen.count >= LogThrottle.maximumKinds, let oldest = seen.min(by: { $0.value.windowStart < $1.value.windowStart }) {
-                seen[oldest.key] = nil
-            }
+            if seen.count >= LogThrottle.maximumKinds { forgetOldest() }
             seen[kind] = Seen(windowStart: now, leftOut: 0)
             return .write
         }
@@ -41,6 +39,11 @@ struct LogThrottle {
         }
         seen[kind] = Seen(windowStart: now, leftOut: 0)
         return entry.leftOut == 0 ? .write : .writeAfter(leftOut: entry.leftOut)
+    }
+
+    private mutating func forgetOldest() {
+        let oldest = seen.min { $0.value.windowStart < $1.value.windowStart }
+        if let oldest { seen[oldest.key] = nil }
     }
 
     /// The same message with other times, counts or ports is the same kind.

@@ -15,9 +15,10 @@ final class Membership: Sendable {
 
         init(_ event: OpaquePointer) {
             isAssignment = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
-            partitions = rd_kafka_event_topic_partition_list(event).map { list in
-                PartitionList.elements(of: list).map { TopicPartition($0) }
-            } ?? []
+            partitions =
+                rd_kafka_event_topic_partition_list(event).map { list in
+                    PartitionList.elements(of: list).map { TopicPartition($0) }
+                } ?? []
         }
     }
 
@@ -123,21 +124,10 @@ final class Membership: Sendable {
     /// Runs on the client's thread, at its end: gives the partitions back and tells the group.
     func leave(_ handle: OpaquePointer) {
         acknowledgeRevocation(handle)
-        queue.destroy { queue in
-            if let error = rd_kafka_consumer_close_queue(handle, queue) {
-                rd_kafka_error_destroy(error)
-                return
-            }
-            // The coordinator may be away; it will miss this member's heartbeat then.
-            let deadline = ContinuousClock.now + .seconds(5)
-            while rd_kafka_consumer_closed(handle) == 0, ContinuousClock.now < deadline {
-                // Answers to commits come by the other queue.
-                rd_kafka_poll(handle, 0)
-                guard let event = rd_kafka_queue_poll(queue, 100) else { continue }
-                if rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE { rd_kafka_assign(handle, nil) }
-                rd_kafka_event_destroy(event)
-            }
-        }
+        // Not `rd_kafka_consumer_close_queue` on this queue: what arrives in it after the close would keep librdkafka
+        // from ever being destroyed. This call serves a queue of its own and throws away what is left in it. It ends
+        // within the session time-out even if the coordinator is away.
+        queue.destroy { rd_kafka_consumer_close(handle) }
     }
 
     fileprivate func finish(_ commit: Commit, _ outcome: Result<Void, EventLogError>) {

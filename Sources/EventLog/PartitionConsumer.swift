@@ -185,7 +185,7 @@ final class Assignment: Sendable {
             rd_kafka_queue_forward(queue.raw, nil)
             rd_kafka_queue_destroy(queue.raw)
         }
-        stream.queue.destroy { _ in }
+        stream.queue.destroy()
     }
 
     /// librdkafka tells an unknown partition only by a log line, long after; so ask before.

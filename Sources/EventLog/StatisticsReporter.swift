@@ -42,10 +42,15 @@ final class StatisticsReporter: Sendable {
 
     private let client: String
     private let isConsumer: Bool
+    private let factory: any MetricsFactory
     private let handlers = Mutex(Handlers())
 
-    init(client: String, isConsumer: Bool) {
+    /// - Parameters:
+    ///   - client: a dimension of all its metrics.
+    ///   - factory: makes the metrics; the process's own by default.
+    init(client: String, isConsumer: Bool, factory: any MetricsFactory = MetricsSystem.factory) {
         self.client = client
+        self.factory = factory
         self.isConsumer = isConsumer
     }
 
@@ -81,7 +86,7 @@ final class StatisticsReporter: Sendable {
     private func gauge(_ label: String, _ dimensions: [(String, String)], _ handlers: inout Handlers) -> Gauge {
         let key = dimensions.reduce(label) { "\($0)|\($1.1)" }
         if let known = handlers.gauges[key] { return known }
-        let gauge = Gauge(label: label, dimensions: [("client", client)] + dimensions)
+        let gauge = Gauge(label: label, dimensions: [("client", client)] + dimensions, factory: factory)
         handlers.gauges[key] = gauge
         return gauge
     }
@@ -96,7 +101,9 @@ final class StatisticsReporter: Sendable {
     /// librdkafka counts from the start of the client; a counter wants the growth.
     private func count(_ label: String, _ total: Int64?, _ handlers: inout Handlers) {
         guard let total else { return }
-        let known = handlers.counters[label] ?? (Counter(label: label, dimensions: [("client", client)]), 0)
+        let known =
+            handlers.counters[label]
+            ?? (Counter(label: label, dimensions: [("client", client)], factory: factory), 0)
         if total > known.last { known.counter.increment(by: total - known.last) }
         handlers.counters[label] = (known.counter, max(total, known.last))
     }

@@ -32,11 +32,14 @@ final class TopicHandles: Sendable {
 }
 
 extension ProducerRecord {
-    /// What the record takes in a queue: its bytes and librdkafka's own bookkeeping.
-    var queueSize: Int {
+    /// What librdkafka compares with `message.max.bytes`: key, value and headers.
+    var size: Int {
         let body = (key?.count ?? 0) + (value?.count ?? 0)
-        return headers.reduce(body + 256) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
+        return headers.reduce(body) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
     }
+
+    /// What the record takes in a queue: its bytes and librdkafka's own bookkeeping.
+    var queueSize: Int { size + 256 }
 
     /// Queues a copy of the record in librdkafka. Does not block.
     ///

@@ -69,7 +69,8 @@ struct TransactionMachine {
         case .ready: nil
         case .created:
             EventLogError(
-                kind: .retriable, name: "_STATE", message: "transactional producer \(transactionalID) is not initialized",
+                kind: .retriable, name: "_STATE",
+                message: "transactional producer \(transactionalID) is not initialized",
                 nextStep: "call initialize first")
         case .fenced:
             EventLogError(
@@ -123,7 +124,10 @@ struct TransactionMachine {
             return .stop(error.with(.outcomeUnknown))
         case .aborting:
             if failure.isRetriable && mayRepeat { return .again }
-        case .created, .ready, .fenced, .fatal, .closed: break
+        case .ready:
+            guard failure.isRetriable else { break }
+            return mayRepeat ? .again : .stop(error.with(.abortable))
+        case .created, .fenced, .fatal, .closed: break
         }
         enter(.fatal)
         return .stop(isInDoubt ? error.with(.outcomeUnknown) : error.with(.fatal))

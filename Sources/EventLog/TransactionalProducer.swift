@@ -60,14 +60,15 @@ package final class TransactionalProducer: Sendable {
             onDelivery: { deliveries.count($0) })
         transactions = Transactions(
             client: client, deliveries: deliveries, transactionalID: transactionalID,
-            timeout: .milliseconds(milliseconds))
+            timeout: .milliseconds(milliseconds),
+            maximumRecordSize: properties.value(of: "message.max.bytes").flatMap { Int($0) } ?? .max)
     }
 
     deinit {
         client.beginClosing(finally: { [transactions] _ in transactions.close() })
     }
 
-    /// Where this producer is in its life.
+    /// Whether a batch can be committed now.
     package var isUsable: Bool { transactions.phase == .ready }
 
     /// Becomes the owner of the transactional id: aborts what a predecessor left open and fences it. Waits while the
@@ -144,12 +145,19 @@ private final class Transactions: Sendable {
     private let deliveries: DeliveryTally
     private let topics = TopicHandles()
     private let timeout: Duration
+    private let maximumRecordSize: Int
     private let machine: Mutex<TransactionMachine>
+    /// The partition counts seen so far; they only grow.
+    private let partitionCounts = Mutex<[String: Int32]>([:])
 
-    init(client: ClientHandle, deliveries: DeliveryTally, transactionalID: String, timeout: Duration) {
+    init(
+        client: ClientHandle, deliveries: DeliveryTally, transactionalID: String, timeout: Duration,
+        maximumRecordSize: Int
+    ) {
         self.client = client
         self.deliveries = deliveries
         self.timeout = timeout
+        self.maximumRecordSize = maximumRecordSize
         machine = Mutex(TransactionMachine(transactionalID: transactionalID))
     }
 
@@ -171,7 +179,11 @@ private final class Transactions: Sendable {
         guard phase == .initializing else { return .success(()) }
         let deadline = ContinuousClock.now + timeout
         // Without known metadata the first transaction would take up to a second. A failure shows up again below.
-        warmMetadata(handle, deadline: deadline)
+        if let counts = try? Metadata.allPartitionCounts(
+            handle, client, timeoutMilliseconds: milliseconds(until: deadline))
+        {
+            partitionCounts.withLock { $0 = counts }
+        }
         return perform(handle, Step(what: "initializing", deadline: deadline, expected: 0)) {
             rd_kafka_init_transactions(handle, milliseconds(until: deadline))
         }.map { enter(.ready) }
@@ -180,20 +192,53 @@ private final class Transactions: Sendable {
     func commit(_ handle: OpaquePointer, _ batch: TransactionBatch) -> Result<Void, EventLogError> {
         if let refusal = machine.withLock({ $0.refusal() }) { return .failure(refusal) }
         let deadline = ContinuousClock.now + timeout
+        if let refusal = check(handle, batch, deadline: deadline) { return .failure(refusal) }
         deliveries.reset()
         let step = Step(what: "committing", deadline: deadline, expected: batch.records.count)
-        if let failure = CallFailure(consuming: rd_kafka_begin_transaction(handle)) {
-            enter(.inTransaction)
-            return settle(handle, failure, step) ?? .failure(.closed(client.name))
-        }
-        enter(.inTransaction)
-        return produce(handle, batch, step)
+        return perform(handle, step) { rd_kafka_begin_transaction(handle) }
+            .flatMap {
+                enter(.inTransaction)
+                return produce(handle, batch, step)
+            }
             .flatMap { sendOffsets(handle, batch, step) }
             .flatMap {
                 enter(.committing)
-                return perform(handle, step) { rd_kafka_commit_transaction(handle, -1) }
+                return perform(handle, step) { rd_kafka_commit_transaction(handle, milliseconds(until: deadline)) }
             }
             .map { enter(.ready) }
+    }
+
+    /// Refuses what can never be written before a transaction begins. It is more than a short cut: librdkafka 2.0.2
+    /// would wait for an unknown topic until the transaction times out; and when it aborts at once, it does not tell the
+    /// coordinator of partitions whose registration is still under way, so that their transaction stays open until it
+    /// times out and fences its own producer.
+    private func check(
+        _ handle: OpaquePointer, _ batch: TransactionBatch, deadline: ContinuousClock.Instant
+    ) -> EventLogError? {
+        for record in batch.records {
+            let context = "a record of \(record.value?.count ?? 0) bytes for \(record.topic)[\(record.partition)]"
+            guard record.size <= maximumRecordSize else {
+                return EventLogError(
+                    RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, context,
+                    detail: "message.max.bytes is \(maximumRecordSize)", on: client)
+            }
+            if let count = partitionCounts.withLock({ $0[record.topic] }), record.partition < count { continue }
+            do throws(EventLogError) {
+                let count = try Metadata.partitionCount(
+                    of: record.topic, handle, client, timeoutMilliseconds: milliseconds(until: deadline))
+                partitionCounts.withLock { $0[record.topic] = count }
+                guard let count, (0..<count).contains(record.partition) else {
+                    return EventLogError(
+                        RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, context,
+                        detail: count.map { "the topic has \($0) partitions" } ?? "the topic does not exist", on: client
+                    )
+                }
+            } catch {
+                // Nothing was begun, so nothing is left behind.
+                return error.kind == .fatal ? error : error.with(.abortable)
+            }
+        }
+        return nil
     }
 
     private func produce(
@@ -208,6 +253,8 @@ private final class Transactions: Sendable {
             }
             guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
             let failure = currentFailure(handle, code, record)
+            // Lets the registration of partitions that is under way end before the abort; see `check`.
+            if !failure.isFatal { rd_kafka_flush(handle, 2000) }
             if let outcome = settle(handle, failure, step) { return outcome }
         }
         return .success(())
@@ -270,11 +317,13 @@ private final class Transactions: Sendable {
         case .stop(let error): return .failure(error)
         case .abort(let error):
             let abortStep = Step(what: "aborting", deadline: .now + timeout, expected: step.expected)
-            return perform(handle, abortStep) { rd_kafka_abort_transaction(handle, -1) }
-                .flatMap {
-                    enter(.ready)
-                    return .failure(error)
-                }
+            return perform(handle, abortStep) {
+                rd_kafka_abort_transaction(handle, milliseconds(until: abortStep.deadline))
+            }
+            .flatMap {
+                enter(.ready)
+                return .failure(error)
+            }
         }
     }
 
@@ -282,13 +331,6 @@ private final class Transactions: Sendable {
     private func fatalCode(_ handle: OpaquePointer) -> rd_kafka_resp_err_t? {
         let code = rd_kafka_fatal_error(handle, nil, 0)
         return code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : code
-    }
-
-    private func warmMetadata(_ handle: OpaquePointer, deadline: ContinuousClock.Instant) {
-        var metadata: UnsafePointer<rd_kafka_metadata>?
-        if rd_kafka_metadata(handle, 1, nil, &metadata, milliseconds(until: deadline)) == RD_KAFKA_RESP_ERR_NO_ERROR {
-            rd_kafka_metadata_destroy(metadata)
-        }
     }
 
     private func enter(_ phase: TransactionMachine.Phase) {

@@ -38,7 +38,7 @@ final class WakingQueue: Sendable {
     }
 
     deinit {
-        destroy { _ in }
+        destroy()
     }
 
     /// Says that what comes from now on is news.
@@ -98,8 +98,8 @@ final class WakingQueue: Sendable {
 
     /// Ends the queue, before its client is destroyed.
     ///
-    /// - Parameter last: gets the queue before it is destroyed; no callbacks come any more.
-    func destroy(_ last: (OpaquePointer) -> Void) {
+    /// - Parameter last: runs before the queue is destroyed; no callbacks come any more.
+    func destroy(_ last: () -> Void = {}) {
         shut()
         let taken = queue.withLock { queue in
             defer { queue = nil }
@@ -107,7 +107,7 @@ final class WakingQueue: Sendable {
         }
         guard let taken else { return }
         rd_kafka_queue_cb_event_enable(taken.raw, nil, nil)
-        last(taken.raw)
+        last()
         rd_kafka_queue_destroy(taken.raw)
     }
 

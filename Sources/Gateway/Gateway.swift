@@ -40,12 +40,11 @@ package final class Gateway: Service {
     ///   - siloObstacle: why no silo can be asked now, `nil` if one can. By default the status of `calls`, if that is a
     ///     ``CallClient``.
     ///   - logger: for the start, and for what keeps the gateway from working.
-    /// - Throws: ``OrchestraError`` with `badConfiguration`.
     package convenience init(
         _ configuration: GatewayConfiguration, producer: Producer, codec: RecordCodec, calls: any GrainCallHandler,
         workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil, logger: Logger
-    ) throws(OrchestraError) {
-        let sink = try KafkaStartEventSink(configuration, producer: producer, codec: codec, logger: logger)
+    ) {
+        let sink = KafkaStartEventSink(configuration, producer: producer, codec: codec, logger: logger)
         self.init(
             configuration, sink: sink, calls: calls, workflows: workflows, siloObstacle: siloObstacle, logger: logger)
     }
@@ -68,10 +67,12 @@ package final class Gateway: Service {
                 calls: calls, accepted: accepted,
                 admission: Admission(maximumCount: limits.maximumTriggers, maximumBytes: limits.maximumTriggerBytes),
                 now: { Timestamp.now }),
-            status: StatusEndpoint(limits: limits, calls: calls, accepted: accepted),
+            status: StatusEndpoint(
+                limits: limits, calls: calls, accepted: accepted,
+                waits: Admission(maximumCount: limits.maximumWaits, maximumBytes: 0)),
             definitions: workflows.sorted { $0.name < $1.name },
             obstacles: { [sink.obstacle, siloObstacle()].compactMap(\.self) },
-            logger: logger)
+            metrics: GatewayMetrics(), logger: logger)
     }
 
     /// - Returns: the port, once the gateway listens.
@@ -81,10 +82,13 @@ package final class Gateway: Service {
     /// Whether it accepts triggers and reaches its silos.
     package var isReady: Bool { responder.obstacles().isEmpty }
 
+    /// Triggers that are not answered yet.
+    package var triggersInProgress: Int { responder.trigger.admission.count }
+
     /// Serves until the graceful shutdown of the surrounding service group or the cancellation of the task.
     ///
-    /// - Throws: ``OrchestraError``: `unavailable` if the address cannot be listened on; the registry's refusal of the
-    ///   start event's schema; a producer that can never write again.
+    /// - Throws: ``OrchestraError``: `unavailable` if the address cannot be listened on; `badConfiguration` for a partition
+    ///   count below 1; the registry's refusal of the start event's schema; a producer that can never write again.
     package func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             // The watcher outlives the server: triggers in progress at a shutdown still need the sink.
@@ -109,7 +113,8 @@ package final class Gateway: Service {
                 availableConnectionsDelegate: .maximum(limits.maximumConnections, logger: logger)),
             onServerRunning: { [bound, configuration, logger] channel in
                 let port = channel.localAddress?.port ?? configuration.port
-                logger.info("accepting workflows", metadata: ["url": "http://\(configuration.host):\(port)/v1/workflows"])
+                logger.info(
+                    "accepting workflows", metadata: ["url": "http://\(configuration.host):\(port)/v1/workflows"])
                 bound.finish(.success(port))
             },
             logger: logger)

@@ -54,6 +54,8 @@ package struct GatewayLimits: Sendable, Hashable {
     package var callTimeout = Duration.seconds(5)
     /// How long a keyed trigger waits for the owner, before and after the record is written.
     package var keyCheckTimeout = Duration.seconds(2)
+    /// Long polls at once; a `wait` beyond is answered at once with what there is.
+    package var maximumWaits = 8192
     /// The longest `wait`.
     package var maximumWait = Duration.seconds(60)
     /// A long poll asks the owner again at least this often.

@@ -16,12 +16,17 @@ struct GatewayResponder: HTTPResponder {
     let definitions: [WorkflowDefinition]
     /// What keeps this node from doing its work: nothing when it is ready.
     let obstacles: @Sendable () -> [String]
+    let metrics: GatewayMetrics
     let logger: Logger
 
     func respond(to request: Request, context: Context) async throws -> Response {
+        let start = ContinuousClock.now
+        var name = "none"
         var response: Response
         do {
-            response = try await answer(request)
+            let route = try Route(method: request.method, path: request.uri.path)
+            name = route.name
+            response = try await answer(request, route)
         } catch let problem as Problem {
             response = problem.response(path: request.uri.path)
         } catch let error as OrchestraError {
@@ -40,12 +45,12 @@ struct GatewayResponder: HTTPResponder {
             response = Problem(.internalServerError, "internalError", "the request failed on our side")
                 .response(path: request.uri.path)
         }
+        metrics.record(route: name, status: response.status.code, took: .now - start)
         if request.method == .head { response.body = ResponseBody() }
         return response
     }
 
-    private func answer(_ request: Request) async throws -> Response {
-        let route = try Route(method: request.method, path: request.uri.path)
+    private func answer(_ request: Request, _ route: Route) async throws -> Response {
         switch route {
         case .trigger:
             return try await trigger.respond(to: request)

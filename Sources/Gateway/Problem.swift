@@ -5,7 +5,7 @@ import OrchestraCore
 
 /// An error answer: `application/problem+json` as RFC 9457 has it, with the stable `code` of ``OrchestraError`` and a
 /// `nextStep` that says what to do.
-struct Problem: Error, Sendable, Equatable {
+struct Problem: Error, Sendable {
     var status: HTTPResponse.Status
     /// Stable; also the last part of `type`.
     var code: String
@@ -28,11 +28,6 @@ struct Problem: Error, Sendable, Equatable {
         self.detail = detail
         self.nextStep = nextStep
         self.retryAfter = retryAfter
-    }
-
-    static func == (left: Problem, right: Problem) -> Bool {
-        left.status == right.status && left.code == right.code && left.detail == right.detail
-            && left.nextStep == right.nextStep
     }
 
     /// - Parameter path: the request's path, the problem's `instance`.

@@ -9,6 +9,18 @@ enum Route: Sendable, Hashable {
     case live
     case ready
 
+    /// For metrics: without the id.
+    var name: String {
+        switch self {
+        case .trigger: "trigger"
+        case .status: "status"
+        case .cancel: "cancel"
+        case .definitions: "definitions"
+        case .live: "live"
+        case .ready: "ready"
+        }
+    }
+
     /// - Parameters:
     ///   - method: HEAD counts as GET.
     ///   - path: the path as it was sent, percent-encoded.
@@ -102,7 +114,8 @@ enum WaitParameter {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             guard parts[0] == "wait" else {
                 throw Problem(
-                    .badRequest, "invalidArgument", "unknown parameter \"\(parts[0])\"", nextStep: "the only one is wait")
+                    .badRequest, "invalidArgument", "unknown parameter \"\(parts[0])\"",
+                    nextStep: "the only one is wait")
             }
             guard wait == nil, parts.count == 2, let value = parts[1].percentDecoded, let duration = duration(value),
                 duration <= maximum

@@ -2,7 +2,6 @@ import Avro
 package import EventLog
 package import Logging
 package import OrchestraCore
-import Placement
 package import Records
 package import Silo
 import Synchronization
@@ -29,16 +28,30 @@ package protocol StartEventSink: Sendable {
 /// Writes start events to `workflow-start-events`, keyed by workflow id, to the partition of Kafka's default
 /// partitioner.
 package final class KafkaStartEventSink: StartEventSink {
-    private struct State {
+    private struct State: Sendable {
         /// Why not, until the schema is registered.
         var schemaObstacle: String? = "the schema of start events is not registered yet"
         /// Why not, as of the last look at the topic or a newer acknowledgement.
         var brokerObstacle: String? = "the broker has not answered yet"
         var brokerAnsweredAt: ContinuousClock.Instant?
+
+        /// A broker that is away for a moment does not stop triggers: they wait in the producer. A silence of some
+        /// length ends the readiness.
+        mutating func take(_ view: TopicView) {
+            switch view {
+            case .fine:
+                brokerObstacle = nil
+                brokerAnsweredAt = .now
+            case .wrong(let reason):
+                brokerObstacle = reason
+                brokerAnsweredAt = .now
+            case .noAnswer(let reason):
+                if brokerObstacle != nil { brokerObstacle = reason }
+            }
+        }
     }
 
     private let configuration: GatewayConfiguration
-    private let partitioner: Partitioner
     private let producer: Producer
     private let codec: any RecordCoding
     private let logger: Logger
@@ -48,15 +61,13 @@ package final class KafkaStartEventSink: StartEventSink {
     /// - Parameters:
     ///   - producer: stays its maker's to close, after the gateway has ended.
     ///   - codec: gets the event's schema registered when the sink runs.
-    /// - Throws: ``OrchestraError`` with `badConfiguration` for a partition count below 1.
     package init(
         _ configuration: GatewayConfiguration, producer: Producer, codec: any RecordCoding, logger: Logger
-    ) throws(OrchestraError) {
+    ) {
         self.configuration = configuration
         self.producer = producer
         self.codec = codec
         self.logger = logger
-        partitioner = try Partitioner(partitionCount: configuration.partitionCount)
     }
 
     package var obstacle: String? {
@@ -81,7 +92,8 @@ package final class KafkaStartEventSink: StartEventSink {
         }
         let key = Array(event.workflowId.utf8)
         let record = ProducerRecord(
-            topic: Topics.workflowStartEvents, partition: partitioner.partition(forKey: key), key: key, value: value)
+            topic: Topics.workflowStartEvents, partition: partition(forKey: key, count: configuration.partitionCount),
+            key: key, value: value)
         do {
             let offset = try await producer.send(record)
             state.withLock { $0.brokerAnsweredAt = .now }
@@ -111,6 +123,12 @@ package final class KafkaStartEventSink: StartEventSink {
     }
 
     package func run() async throws {
+        // The first check, so that nothing is written to a partition of a count that cannot be.
+        guard configuration.partitionCount > 0 else {
+            throw OrchestraError(
+                .badConfiguration, "the gateway was given \(configuration.partitionCount) partitions",
+                nextStep: "use the cluster's count, 1 or more; the default is 16")
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 try await self.registerSchema()
@@ -145,14 +163,14 @@ package final class KafkaStartEventSink: StartEventSink {
         let admin = try Admin(configuration.kafka, logger: logger)
         do {
             while true {
-                let obstacle = await look(admin)
-                let changed = state.withLock { state in
-                    defer { state.brokerObstacle = obstacle }
-                    if obstacle == nil { state.brokerAnsweredAt = .now }
-                    return state.brokerObstacle != obstacle
+                let view = await look(admin)
+                let news = state.withLock { state in
+                    let before = state.brokerObstacle
+                    state.take(view)
+                    return before == state.brokerObstacle ? nil : state.brokerObstacle
                 }
-                if changed, let obstacle { logger.warning("cannot accept triggers", metadata: ["reason": "\(obstacle)"]) }
-                try await Task.sleep(for: obstacle == nil ? .seconds(5) : .milliseconds(500))
+                if let news { logger.warning("cannot accept triggers", metadata: ["reason": "\(news)"]) }
+                try await Task.sleep(for: view == .fine ? .seconds(5) : .milliseconds(500))
             }
         } catch {
             await admin.close()
@@ -160,19 +178,27 @@ package final class KafkaStartEventSink: StartEventSink {
         }
     }
 
-    private func look(_ admin: Admin) async -> String? {
+    private func look(_ admin: Admin) async -> TopicView {
         let topic = Topics.workflowStartEvents
         do throws(EventLogError) {
             let counts = try await admin.partitionCounts(of: [topic], timeout: .seconds(5))
-            guard let count = counts[topic] else { return "topic \(topic) does not exist yet: no silo has started" }
-            guard count == partitioner.partitionCount else {
-                return "topic \(topic) has \(count) partitions, this gateway expects \(partitioner.partitionCount)"
+            guard let count = counts[topic] else {
+                return .wrong("topic \(topic) does not exist yet: no silo has started")
             }
-            return nil
+            guard count == configuration.partitionCount else {
+                return .wrong(
+                    "topic \(topic) has \(count) partitions, this gateway expects \(configuration.partitionCount)")
+            }
+            return .fine
         } catch {
-            // A broker that is away for a moment does not stop triggers: they wait in the producer. Silence does.
-            let wasFine = state.withLock { $0.brokerObstacle == nil }
-            return wasFine ? nil : "the broker cannot be reached: \(error.message)"
+            return .noAnswer("the broker cannot be reached: \(error.message)")
         }
     }
+}
+
+/// What a look at the start topic showed.
+private enum TopicView: Equatable {
+    case fine
+    case wrong(String)
+    case noAnswer(String)
 }

@@ -9,12 +9,19 @@ struct StatusEndpoint: Sendable {
     let limits: GatewayLimits
     let calls: WorkflowCalls
     let accepted: RecentlyAccepted
+    let waits: Admission
 
     /// Answers where the workflow stands; with `wait`, once it has ended or the time has passed.
     ///
     /// While it waits, it asks the owner for anything newer than what it has seen, again every few seconds and when a
     /// connection breaks, so neither a lost answer nor a new owner leaves it hanging.
     func status(of workflowID: String, wait: Duration?) async throws -> Response {
+        guard let wait, wait > .zero, waits.enter() else { return try await poll(workflowID, wait: nil) }
+        defer { waits.leave(bytes: 0) }
+        return try await poll(workflowID, wait: wait)
+    }
+
+    private func poll(_ workflowID: String, wait: Duration?) async throws -> Response {
         let end = ContinuousClock.now + (wait ?? .zero)
         let position = accepted.position(of: workflowID)
         var last: WorkflowCalls.Status?
@@ -35,7 +42,9 @@ struct StatusEndpoint: Sendable {
                 // A long poll that ran out is no failure, and asks again at once; anything else pauses.
                 if error.code != .deadlineExceeded || last == nil {
                     let pause = min(.milliseconds(Int.random(in: 50...250)), end - .now)
-                    if pause > .zero, (try? await cancelWhenGracefulShutdown({ try await Task.sleep(for: pause) })) == nil {
+                    if pause > .zero,
+                        (try? await cancelWhenGracefulShutdown({ try await Task.sleep(for: pause) })) == nil
+                    {
                         break
                     }
                 }
@@ -120,7 +129,8 @@ extension WorkflowSnapshot {
             (
                 "times",
                 .object([
-                    ("acceptedAt", .time(acceptedAt)), ("startedAt", .time(startedAt)), ("finishedAt", .time(finishedAt)),
+                    ("acceptedAt", .time(acceptedAt)), ("startedAt", .time(startedAt)),
+                    ("finishedAt", .time(finishedAt)),
                 ])
             ),
         ])

@@ -72,7 +72,8 @@ struct TriggerEndpoint: Sendable {
         let keys = headers[values: .idempotencyKey]
         guard let key = keys.first else { return nil }
         guard keys.count == 1 else {
-            throw Problem(.badRequest, "invalidArgument", "there are \(keys.count) Idempotency-Key headers",
+            throw Problem(
+                .badRequest, "invalidArgument", "there are \(keys.count) Idempotency-Key headers",
                 nextStep: "send one")
         }
         try WorkflowIdentity.check(key: key)

@@ -21,7 +21,8 @@ struct ResponseHeadParser {
         guard size <= ResponseHeadParser.maximumSize else { return .tooLarge }
         let text = String(decoding: line, as: UTF8.self)
         if text.hasPrefix("HTTP/") {
-            head = HTTPResponseHead(status: text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0, headers: [])
+            head = HTTPResponseHead(
+                status: text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0, headers: [])
             return .more
         }
         let content = text.prefix { !$0.isNewline }

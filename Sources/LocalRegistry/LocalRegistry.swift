@@ -91,7 +91,7 @@ package final class LocalRegistry: Service {
         } catch {
             let failure = OrchestraError(
                 .unavailable, "the schema registry cannot serve \(host):\(requestedPort)",
-                nextStep: "choose another address with registry.listen", cause: error)
+                nextStep: "choose an address of this machine and a port that is free", cause: error)
             settlePort(.failure(failure))
             throw failure
         }
@@ -101,7 +101,8 @@ package final class LocalRegistry: Service {
 
     private func settlePort(_ result: Result<Int, any Error>) {
         let waiting: [CheckedContinuation<Int, any Error>] = port.withLock { state in
-            let waiting = if case .waiting(let waiting) = state { waiting } else { [CheckedContinuation<Int, any Error>]() }
+            var waiting: [CheckedContinuation<Int, any Error>] = []
+            if case .waiting(let continuations) = state { waiting = continuations }
             switch result {
             case .success(let port): state = .bound(port)
             case .failure(let error): state = .failed(error)

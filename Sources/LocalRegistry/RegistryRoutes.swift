@@ -219,8 +219,22 @@ extension RegistryRoutes {
         do {
             return try JSONDecoder().decode(Message.self, from: Data(buffer.readableBytesView))
         } catch {
-            throw RegistryError(.badRequest, "the body is not the JSON object that this call takes: \(error)")
+            throw RegistryError(.badRequest, "the body is not the JSON that this call takes: \(reason(error))")
         }
+    }
+
+    /// What is wrong with a body, in words for people.
+    private static func reason(_ error: any Error) -> String {
+        let context: DecodingError.Context? =
+            switch error as? DecodingError {
+            case .typeMismatch(_, let context), .valueNotFound(_, let context), .keyNotFound(_, let context),
+                .dataCorrupted(let context):
+                context
+            default: nil
+            }
+        guard let context else { return "it cannot be read" }
+        let place = context.codingPath.map(\.stringValue).joined(separator: ".")
+        return place.isEmpty ? context.debugDescription : "\(place): \(context.debugDescription)"
     }
 
     private static func answer(_ value: some Encodable) throws -> Response {

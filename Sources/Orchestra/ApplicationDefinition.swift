@@ -14,7 +14,7 @@ struct ApplicationDefinition: Sendable {
     init(grains: [any Grain.Type], workflows: [WorkflowDefinition], agents: [Agent]) {
         self.grains = grains
         self.workflows = [.summarize] + workflows
-        self.agents = agents
+        self.agents = [.summarizer] + agents
     }
 
     /// The file name of the executable: what the user types.

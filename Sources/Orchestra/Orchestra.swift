@@ -3,6 +3,7 @@
 
 @_exported public import Agents
 @_exported public import Avro
+@_exported public import HTTPClient
 @_exported public import OrchestraCore
 @_exported public import Records
 @_exported public import Silo

@@ -32,11 +32,11 @@ extension OrchestraApplication {
     /// Runs the command that the arguments name, and ends the process.
     ///
     /// Exit status: 0 success, 1 failure, 2 bad configuration, 64 wrong usage.
-    public static func main() async {
-        await ApplicationDefinition.$current.withValue(
-            ApplicationDefinition(grains: grains, workflows: workflows, agents: agents)
-        ) {
-            await RootCommand.runProcess(arguments: Array(CommandLine.arguments.dropFirst()))
+    @concurrent public static func main() async {
+        let definition = ApplicationDefinition(grains: grains, workflows: workflows, agents: agents)
+        let status = await ApplicationDefinition.$current.withValue(definition) {
+            await RootCommand.run(arguments: Array(CommandLine.arguments.dropFirst()))
         }
+        exit(status)
     }
 }

@@ -25,8 +25,11 @@ final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
     private var phase = Phase.awaitingHello
     private var splitter: FrameSplitter
     private var output = ByteBuffer()
-    private var lastFrameAt = NIODeadline.now()
-    private var unwritableSince: NIODeadline?
+    /// How long nothing has been heard.
+    private var silence: Patience
+    /// How long the peer has not read what waits for it.
+    private var stall: Patience
+    private let watchInterval: TimeAmount
     private var watchdog: RepeatedTask?
     private var endReason: String?
 
@@ -34,6 +37,10 @@ final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
         self.link = link
         limits = link.context.limits
         splitter = FrameSplitter(maximumLength: limits.maximumHandshakeFrameLength)
+        let shortest = min(limits.handshakeTimeout, limits.pingInterval, limits.writeStallTimeout)
+        watchInterval = TimeAmount(min(max(shortest / 2, .milliseconds(10)), limits.pingInterval))
+        silence = Patience(step: watchInterval, now: .now())
+        stall = silence
     }
 
     // MARK: What the link does
@@ -66,12 +73,11 @@ final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
 
     func channelActive(context: ChannelHandlerContext) {
         channel = context.channel
-        lastFrameAt = .now()
+        silence = Patience(step: watchInterval, now: .now())
+        stall = silence
         Hello(identity: link.context.identity).write(to: &output)
         flush()
-        let shortest = min(limits.handshakeTimeout, limits.pingInterval, limits.writeStallTimeout)
-        let interval = TimeAmount(min(max(shortest / 2, .milliseconds(10)), limits.pingInterval))
-        watchdog = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+        watchdog = context.eventLoop.scheduleRepeatedTask(initialDelay: watchInterval, delay: watchInterval) { _ in
             self.watch(now: .now())
         }
     }
@@ -80,7 +86,7 @@ final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
         splitter.append(unwrapInboundIn(data))
         do throws(WireError) {
             while phase != .closed, let frame = try splitter.next() {
-                lastFrameAt = .now()
+                silence.reset()
                 try receive(frame)
             }
         } catch {
@@ -94,8 +100,9 @@ final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        unwritableSince = context.channel.isWritable ? nil : unwritableSince ?? .now()
-        if context.channel.isWritable { link.sendWaiting() }
+        guard context.channel.isWritable else { return }
+        stall.reset()
+        link.sendWaiting()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -144,19 +151,24 @@ final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func watch(now: NIODeadline) {
-        if phase == .awaitingHello, now - lastFrameAt > TimeAmount(limits.handshakeTimeout) {
+        let silence = silence.look(at: now)
+        let stall = stall.look(at: now)
+        if phase == .awaitingHello, silence > TimeAmount(limits.handshakeTimeout) {
             return fail(WireError(.silent, "the peer did not introduce itself within \(limits.handshakeTimeout)"))
         }
-        guard phase == .ready else { return }
-        if now - lastFrameAt > TimeAmount(limits.silenceTimeout) {
+        guard phase == .ready, let channel else { return }
+        if silence > TimeAmount(limits.silenceTimeout) {
             return fail(WireError(.silent, "nothing heard within \(limits.silenceTimeout)"))
         }
-        if let since = unwritableSince, now - since > TimeAmount(limits.writeStallTimeout) {
-            return fail(WireError(.slowReader, "the peer read nothing within \(limits.writeStallTimeout)"))
+        guard !channel.isWritable else {
+            self.stall.reset()
+            // The peer judges silence too, so an idle connection needs these in any case.
+            output.writeFrame(.ping)
+            return flush()
         }
-        // The peer judges silence too, so an idle connection needs these in any case.
-        output.writeFrame(.ping)
-        flush()
+        if stall > TimeAmount(limits.writeStallTimeout) {
+            fail(WireError(.slowReader, "the peer read nothing within \(limits.writeStallTimeout)"))
+        }
     }
 
     private func fail(_ error: WireError) {

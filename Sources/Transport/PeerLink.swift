@@ -279,7 +279,8 @@ final class PeerLink: @unchecked Sendable {
             context.logger.warning(
                 "not connected",
                 metadata: [
-                    "peer": "\(peer)", "reason": "\(reason)", "callsCut": "\(sent.count)", "suppressed": "\(suppressed)",
+                    "peer": "\(peer)", "reason": "\(reason)", "callsCut": "\(sent.count)",
+                    "suppressed": "\(suppressed)",
                 ])
         }
         reconnectTimer = eventLoop.scheduleTask(in: TimeAmount(pause)) {

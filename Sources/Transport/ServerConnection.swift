@@ -42,10 +42,12 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
     private var splitter: FrameSplitter
     private var calls: [UInt64: RunningCall] = [:]
     private var output = ByteBuffer()
-    private var lastFrameAt = NIODeadline.now()
-    private var unwritableSince: NIODeadline?
-    private var closingSince: NIODeadline?
+    /// How long no whole frame has come.
+    private var silence: Patience
+    /// How long the peer has not read what waits for it.
+    private var stall: Patience
     private var isReadPending = false
+    private let watchInterval: TimeAmount
     private var watchdog: RepeatedTask?
     private let answers = Mutex<(waiting: [Answer], isFlushScheduled: Bool)>(([], false))
 
@@ -53,6 +55,11 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
         self.channel = channel
         self.shared = shared
         splitter = FrameSplitter(maximumLength: shared.limits.maximumHandshakeFrameLength)
+        let limits = shared.limits
+        let shortest = min(limits.handshakeTimeout, limits.silenceTimeout, limits.writeStallTimeout)
+        watchInterval = TimeAmount(min(max(shortest / 4, .milliseconds(10)), .seconds(1)))
+        silence = Patience(step: watchInterval, now: .now())
+        stall = silence
     }
 
     // MARK: From other threads
@@ -79,10 +86,7 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
 
     func handlerAdded(context: ChannelHandlerContext) {
         peer = context.remoteAddress.map { "\($0.ipAddress ?? "?")" } ?? "?"
-        let limits = shared.limits
-        let shortest = min(limits.handshakeTimeout, limits.silenceTimeout, limits.writeStallTimeout)
-        let interval = TimeAmount(min(max(shortest / 4, .milliseconds(10)), .seconds(1)))
-        watchdog = channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+        watchdog = channel.eventLoop.scheduleRepeatedTask(initialDelay: watchInterval, delay: watchInterval) { _ in
             self.watch(now: .now())
         }
     }
@@ -93,7 +97,7 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
         var overloaded = 0
         do throws(WireError) {
             while phase != .closed, let frame = try splitter.next() {
-                lastFrameAt = .now()
+                silence.reset()
                 try receive(frame, accepted: &accepted, overloaded: &overloaded)
             }
         } catch {
@@ -113,7 +117,7 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        unwritableSince = context.channel.isWritable ? nil : unwritableSince ?? .now()
+        if context.channel.isWritable { stall.reset() }
         if context.channel.isWritable, isReadPending {
             isReadPending = false
             context.read()
@@ -201,7 +205,8 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
             shared.work.acquire(bytes: request.payload.count)
         else {
             return OrchestraError(
-                .overloaded, "\(shared.identity) has \(shared.work.count) calls in progress, \(calls.count) of them "
+                .overloaded,
+                "\(shared.identity) has \(shared.work.count) calls in progress, \(calls.count) of them "
                     + "of this connection", nextStep: "ask again after a moment")
         }
         let shared = shared
@@ -238,7 +243,8 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
         switch answer.result {
         case .success(let reply) where reply.payload.count > shared.limits.maximumFrameLength - 64:
             let error = OrchestraError(
-                .tooLarge, "an answer of \(reply.payload.count) bytes; \(shared.limits.maximumFrameLength - 64) are "
+                .tooLarge,
+                "an answer of \(reply.payload.count) bytes; \(shared.limits.maximumFrameLength - 64) are "
                     + "allowed", nextStep: "ask for less in one call")
             CallCodec.write(error, id: answer.id, to: &output)
         case .success(let reply):
@@ -263,24 +269,25 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
     // MARK: Time and endings
 
     private func watch(now: NIODeadline) {
-        switch phase {
-        case .awaitingHello where now - lastFrameAt > TimeAmount(shared.limits.handshakeTimeout):
-            return fail(WireError(.silent, "nobody introduced itself within \(shared.limits.handshakeTimeout)"))
-        case .serving where now - lastFrameAt > TimeAmount(shared.limits.silenceTimeout) && unwritableSince == nil:
-            return fail(WireError(.silent, "no whole frame within \(shared.limits.silenceTimeout)"))
-        case .closed:
-            // The last bytes of a connection that ends well wait for a peer that does not read them.
-            if let since = closingSince, now - since > TimeAmount(shared.limits.writeStallTimeout) {
-                channel.close(promise: nil)
-            }
-            return
-        default:
-            break
-        }
-        if let since = unwritableSince, now - since > TimeAmount(shared.limits.writeStallTimeout) {
+        let silence = silence.look(at: now)
+        let stall = stall.look(at: now)
+        // What a connection that ends well still has to say may also wait for a peer that does not read.
+        let isStalled = !channel.isWritable || phase == .closed
+        if !isStalled { self.stall.reset() }
+        if isStalled, stall > TimeAmount(shared.limits.writeStallTimeout) {
+            guard phase != .closed else { return channel.close(promise: nil) }
             return fail(WireError(.slowReader, "nothing was read within \(shared.limits.writeStallTimeout)"))
         }
-        abandon("its time has passed", .deadlineExceeded) { $0.deadline <= now }
+        switch phase {
+        case .awaitingHello where silence > TimeAmount(shared.limits.handshakeTimeout):
+            fail(WireError(.silent, "nobody introduced itself within \(shared.limits.handshakeTimeout)"))
+        case .serving where silence > TimeAmount(shared.limits.silenceTimeout) && !isStalled:
+            fail(WireError(.silent, "no whole frame within \(shared.limits.silenceTimeout)"))
+        case .awaitingHello, .serving, .draining:
+            abandon("its time has passed", .deadlineExceeded) { $0.deadline <= now }
+        case .closed:
+            break
+        }
     }
 
     private func beginDraining() {
@@ -324,7 +331,7 @@ final class ServerConnection: ChannelDuplexHandler, @unchecked Sendable {
         let bytes = output
         output = ByteBuffer()
         phase = .closed
-        closingSince = .now()
+        stall.reset()
         channel.writeAndFlush(bytes).whenComplete { _ in self.channel.close(promise: nil) }
     }
 

@@ -51,6 +51,13 @@ struct TransactionMachineTests {
         #expect(machine.phase == .aborting)
     }
 
+    @Test func beginningMayBeRepeated() {
+        var machine = machine(.initializing, .ready)
+        #expect(report(&machine, retriable) == nil)
+        #expect(report(&machine, retriable, mayRepeat: false) == .abortable)
+        #expect(machine.phase == .ready)
+    }
+
     @Test func fencedBeforeTheCommitIsCertain() {
         var machine = machine(.initializing, .ready, .inTransaction)
         #expect(report(&machine, fenced) == .fenced)
@@ -87,65 +94,5 @@ struct TransactionMachineTests {
         let large = CallFailure(code: RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, message: "large", requiresAbort: true)
         #expect(report(&machine, large) == .tooLarge)
         #expect(machine.phase == .aborting)
-    }
-}
-
-struct LogThrottleTests {
-    @Test func repetitionsAreCountedAndToldOnce() {
-        var throttle = LogThrottle(window: .seconds(30))
-        let start = ContinuousClock.now
-        #expect(throttle.judge("Connect to 127.0.0.1:9092 failed (after 1ms)", now: start) == .write)
-        for second in 1...20 {
-            let now = start + .seconds(second)
-            #expect(throttle.judge("Connect to 127.0.0.1:9092 failed (after \(second)ms)", now: now) == .drop)
-        }
-        #expect(throttle.judge("something else", now: start + .seconds(21)) == .write)
-        #expect(
-            throttle.judge("Connect to 127.0.0.1:9092 failed (after 0ms)", now: start + .seconds(31))
-                == .writeAfter(leftOut: 20))
-    }
-
-    @Test func itRemembersABoundedNumberOfKinds() {
-        var throttle = LogThrottle()
-        let start = ContinuousClock.now
-        for index in 0..<1000 {
-            let kind = String(repeating: "x", count: index)
-            #expect(throttle.judge(kind, now: start + .milliseconds(index)) == (index <= 200 ? .write : .drop))
-        }
-    }
-}
-
-struct ConfigurationTests {
-    private func failure(_ properties: [String: String], servers: String = "127.0.0.1:1") -> EventLogError? {
-        let configuration = KafkaConfiguration(bootstrapServers: servers, clientID: "c", properties: properties)
-        return #expect(throws: EventLogError.self) { _ = try Producer(configuration, logger: quiet) }
-    }
-
-    @Test func unknownPropertiesAreNamed() {
-        let error = failure(["linger.sm": "5"])
-        #expect(error?.kind == .badConfiguration)
-        #expect(error?.message.contains("linger.sm") == true)
-    }
-
-    @Test func badValuesAreShownWithLibrdkafkasWords() {
-        let error = failure(["security.protocol": "secure"])
-        #expect(error?.kind == .badConfiguration)
-        #expect(error?.message.contains("security.protocol") == true)
-        #expect(error?.message.contains("\"secure\"") == true)
-    }
-
-    @Test func reservedPropertiesAreRefusedWithTheReason() {
-        let error = failure(["acks": "1"])
-        #expect(error?.message.contains("acks") == true)
-        #expect(error?.message.contains("all replicas") == true)
-    }
-
-    @Test func secretsAreNotShown() {
-        let error = failure(["ssl.key.password": "hunter2", "sasl.kerberos.min.time.before.relogin": "x"])
-        #expect(error?.description.contains("hunter2") == false)
-    }
-
-    @Test func emptyAddressesAreRefused() {
-        #expect(failure([:], servers: " ")?.kind == .badConfiguration)
     }
 }

@@ -108,6 +108,20 @@ struct TransactionalProducerTests {
         await producer.close()
     }
 
+    @Test func aBrokerThatStaysAwayEndsTheCommitInBoundedTime() async throws {
+        let cluster = try MockCluster()
+        let producer = try producer(cluster, timeout: .seconds(2))
+        try await producer.initialize(timeout: .seconds(10))
+        try await producer.commit(batch("a"))
+        cluster.setBrokerIsUp(false)
+        let start = ContinuousClock.now
+        let error = await failure(producer, batch("b"))
+        // Nothing was delivered, so nothing can have been committed; the abort cannot reach anybody either.
+        #expect([.fatal, .abortable, .outcomeUnknown].contains(error?.kind), "\(String(describing: error))")
+        #expect(.now - start < .seconds(12))
+        await producer.close()
+    }
+
     @Test func withoutABrokerInitializingTimesOutAndMayBeRepeated() async throws {
         let configuration = KafkaConfiguration(bootstrapServers: "127.0.0.1:1", clientID: "test")
         let producer = try TransactionalProducer(configuration, transactionalID: "x", logger: quiet)

@@ -1,14 +1,15 @@
 import EventLog
-@testable import Gateway
 import Logging
 import NIOCore
 import NIOPosix
 import OrchestraCore
 import Records
 import ServiceLifecycle
-@testable import Silo
 import Synchronization
 import Testing
+
+@testable import Gateway
+@testable import Silo
 
 /// A cluster in memory: what is appended becomes a workflow when it is asked about, as its owner would have it.
 final class ScriptedCluster: StartEventSink, GrainCallHandler {
@@ -236,7 +237,8 @@ func post(
     defer { connection.close() }
     let keyHeader = key.map { "Idempotency-Key: \($0)\r\n" } ?? ""
     return try await connection.exchange(
-        "POST /v1/workflows HTTP/1.1\r\nHost: x\r\n\(headers)\(keyHeader)Content-Length: \(body.count)\r\n\r\n", body: body)
+        "POST /v1/workflows HTTP/1.1\r\nHost: x\r\n\(headers)\(keyHeader)Content-Length: \(body.count)\r\n\r\n",
+        body: body)
 }
 
 func get(_ port: Int, _ path: String, method: String = "GET") async throws -> Answer {

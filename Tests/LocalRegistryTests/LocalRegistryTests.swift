@@ -44,7 +44,8 @@ struct LocalRegistryTests {
     ) async throws {
         let database = try DatabasePool(path: folder.appendingPathComponent("registry.sqlite").path)
         let registry = try LocalRegistry(
-            database: database, host: "127.0.0.1", port: 0, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            database: database, host: "127.0.0.1", port: 0,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(services: [registry], logger: Logger(label: "test")))
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -113,6 +114,7 @@ struct LocalRegistryTests {
         try await withFolder { folder in
             try await withRegistry(in: folder) { client in
                 _ = try await client.call("POST", "/subjects/s/versions", ["schema": Self.schema])
+                let incompatible = Self.schema.replacing("string", with: "int")
                 let cases: [(method: String, path: String, body: [String: Any]?, status: Int, code: Int)] = [
                     ("GET", "/subjects/x/versions", nil, 404, 40401),
                     ("GET", "/subjects/s/versions/2", nil, 404, 40402),
@@ -121,7 +123,7 @@ struct LocalRegistryTests {
                     ("GET", "/config/s", nil, 404, 40408),
                     ("PUT", "/config", ["compatibility": "UP"], 422, 42203),
                     ("POST", "/subjects/s/versions", ["schema": "{"], 422, 42201),
-                    ("POST", "/subjects/s/versions", ["schema": Self.schema.replacing("string", with: "int")], 409, 409),
+                    ("POST", "/subjects/s/versions", ["schema": incompatible], 409, 409),
                     ("POST", "/subjects/s/versions", ["schema": 7], 400, 400),
                     ("DELETE", "/subjects/s/versions/1?permanent=true", nil, 404, 40407),
                     ("GET", "/associations/resources/-/topic", nil, 404, 404),

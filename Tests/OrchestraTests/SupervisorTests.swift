@@ -200,6 +200,13 @@ import Testing
         #expect(killed == [.kill("broker"), .kill("silo-1"), .kill("agent-1"), .kill("gateway-1")])
     }
 
+    @Test mutating func aRequestToldTwiceIsOneRequest() {
+        startAll()
+        _ = supervisor.handle(.stopRequested, at: .seconds(1))
+        #expect(supervisor.handle(.stopRequested, at: .milliseconds(1400)) == [])
+        #expect(supervisor.handle(.stopRequested, at: .milliseconds(1500)) != [])
+    }
+
     @Test mutating func aChildSpawnedWhileStoppingIsStoppedToo() {
         startAll()
         _ = supervisor.handle(.exited("silo-1", .signal(9)), at: .seconds(1))

@@ -7,16 +7,21 @@ import Testing
 
 /// Graves: what a grain that is gone leaves behind, and for how long.
 @Suite(.timeLimit(.minutes(1))) struct DeletionTests {
-    private let grain = try! GrainID(type: "counter", key: "a")
+    private let grain: GrainID
+
+    init() throws {
+        grain = try GrainID(type: "counter", key: "a")
+    }
 
     private func lastState(_ bench: PartitionBench) throws -> GrainStateRecord? {
         let record = bench.log.records(Topics.state).last { $0.key == Array("counter/a".utf8) }
-        return try record?.value.map { try #require(try bench.codec.decodeIfKnown(GrainStateRecord.self, from: $0)) }
+        return try record?.value.map { try bench.codec.read(GrainStateRecord.self, $0) }
     }
 
     @Test func completingLeavesAGraveThatRemembersRequests() async throws {
         let (log, codec) = (MemoryLog(), TestCodec())
-        try await PartitionBench(log: log, codec: codec).serve { bench in
+        let lifeOne = try PartitionBench(log: log, codec: codec)
+        try await lifeOne.serve { bench in
             let grain = try bench.grain("a")
             #expect(try await grain.send(Add(amount: 9), requestID: "add") == 9)
             _ = try await grain.send(Finish(), requestID: "finish")
@@ -24,9 +29,10 @@ import Testing
             #expect(grave.state == nil)
             #expect(grave.graveUntil != nil)
             #expect(grave.requests.map(\.requestId) == ["add", "finish"])
-            #expect(await code { _ = try await grain.ask(Total()) } == .notFound)
+            await expectCode(.notFound) { _ = try await grain.ask(Total()) }
         }
-        try await PartitionBench(log: log, codec: codec).serve { bench in
+        let lifeTwo = try PartitionBench(log: log, codec: codec)
+        try await lifeTwo.serve { bench in
             #expect(try await bench.grain("a").send(Add(amount: 9), requestID: "add") == 9, "the recorded reply")
             _ = try await bench.grain("a").send(Finish(), requestID: "finish")
         }

@@ -26,7 +26,9 @@ import Testing
 
     @Test func nullKey() async throws { try await expectDeadLetter("nullKey", key: nil, value: [0]) }
     @Test func emptyKey() async throws { try await expectDeadLetter("emptyKey", key: [], value: [0]) }
-    @Test func keyThatIsNoText() async throws { try await expectDeadLetter("invalidKey", key: [0xff, 0xfe], value: [0]) }
+    @Test func keyThatIsNoText() async throws {
+        try await expectDeadLetter("invalidKey", key: [0xff, 0xfe], value: [0])
+    }
     @Test func keyWithNul() async throws { try await expectDeadLetter("invalidKey", key: [97, 0], value: [0]) }
     @Test func keyTooLong() async throws {
         try await expectDeadLetter("invalidKey", key: [UInt8](repeating: 97, count: 513), value: [0])
@@ -64,10 +66,12 @@ import Testing
     @Test func recordsWaitForTheRegistryAndAreNeverDeadLetters() async throws {
         let codec = TestCodec(needsFetching: true)
         let bench = try PartitionBench(codec: codec)
-        try bench.order("add 1", key: "a")
-        codec.isReachable = false
         try await bench.serve { bench in
-            try await eventually("the registry has been asked") { codec.fetches > 0 }
+            try await bench.idle()
+            let fetches = codec.fetches
+            codec.isReachable = false
+            try bench.order("add 1", key: "a")
+            try await eventually("the registry has been asked") { codec.fetches > fetches }
             // Commands need no registry, and do not wait for the records.
             #expect(try await bench.grain("b").send(Add(amount: 2)) == 2)
             #expect(try bench.deadLettersIfDecodable() == 0)

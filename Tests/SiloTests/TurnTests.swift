@@ -36,7 +36,7 @@ import Testing
         try await bench.serveUntilIdle()
         let first = try #require(bench.log.records("orchestra.state").first)
         #expect(first.key == Array("\0claim".utf8))
-        let claim = try #require(try bench.codec.decodeIfKnown(PartitionClaim.self, from: #require(first.value)))
+        let claim = try bench.codec.read(PartitionClaim.self, first)
         #expect((claim.silo, claim.generation) == ("silo-1", 1))
     }
 
@@ -67,7 +67,8 @@ import Testing
         #expect(letter.code == "handlerFailed")
         #expect(letter.reason.contains("the handler refuses"))
         let batch = try #require(bench.log.commits.first { $0.records.contains { $0.topic == Topics.deadLetters } })
-        #expect(batch.offsets[TopicPartition(topic: "orders", partition: 0)] != nil, "in the transaction that consumes it")
+        #expect(
+            batch.offsets[TopicPartition(topic: "orders", partition: 0)] != nil, "in the transaction that consumes it")
         let headers = try #require(batch.records.first { $0.topic == Topics.deadLetters }).headers.map(\.name)
         #expect(headers.contains("orchestra.topic") && headers.contains("orchestra.grain"))
     }
@@ -193,8 +194,9 @@ import Testing
         try second.order("add 1", key: "a")
         try await second.serveUntilIdle()
         let state = try #require(log.records(Topics.state).last { $0.key == Array("counter/a".utf8) }?.value)
-        let record = try #require(try codec.decodeIfKnown(GrainStateRecord.self, from: state))
-        let grain = try #require(try StateFormat<Counter>.json.decode(#require(try EncodedState(record)), codec))
+        let record = try codec.read(GrainStateRecord.self, state)
+        let encoded = try #require(try EncodedState(record))
+        let grain = try #require(try StateFormat<Counter>.json.decode(encoded, codec))
         #expect(grain.seenAt >= before)
     }
 }

@@ -44,13 +44,15 @@ import Testing
 
     private func tasks(_ bench: PartitionBench) throws -> [AgentTask] {
         try bench.log.records(Topics.agentTasks).map {
-            try #require(try bench.codec.decodeIfKnown(AgentTask.self, from: #require($0.value)))
+            try bench.codec.read(AgentTask.self, $0)
         }
     }
 
     private func status(_ bench: PartitionBench, newerThan: UInt64? = nil) async throws -> WorkflowSnapshot {
-        try await ClusterClient(handler: bench).grain(WorkflowGrain.self, key: "w").ask(GetStatus(), newerThan: newerThan)
-            .value
+        try await ClusterClient(handler: bench).grain(WorkflowGrain.self, key: "w").ask(
+            GetStatus(), newerThan: newerThan
+        )
+        .value
     }
 
     @Test func runsItsStepsOneAfterTheOther() async throws {
@@ -60,7 +62,8 @@ import Testing
             try await bench.idle()
             #expect(try await status(bench).status == .running)
             let first = try #require(try tasks(bench).first)
-            #expect((first.taskId, first.agent, first.input, first.traceParent) == ("w/0", "reader", "the text", "trace"))
+            #expect(
+                (first.taskId, first.agent, first.input, first.traceParent) == ("w/0", "reader", "the text", "trace"))
             #expect(first.deadline == bench.clock.wall.advanced(by: .seconds(60)))
             try finish(bench, task: "w/0", output: "notes")
             try await bench.idle()
@@ -80,13 +83,15 @@ import Testing
     @Test func repeatedAndStrayEventsHaveNoEffect() async throws {
         let bench = try bench()
         try finish(bench, task: "w/0", output: "before it began")
-        try start(bench, "two-steps")
-        try start(bench, "two-steps")
-        try finish(bench, task: "w/7", output: "another task")
-        for _ in 0..<3 { try finish(bench, task: "w/0", output: "notes") }
-        for _ in 0..<3 { try finish(bench, task: "w/1", output: "summary") }
-        try start(bench, "summarize")
         try await bench.serve { bench in
+            try await bench.idle()
+            try start(bench, "two-steps")
+            try start(bench, "two-steps")
+            try await bench.idle()
+            try finish(bench, task: "w/7", output: "another task")
+            for _ in 0..<3 { try finish(bench, task: "w/0", output: "notes") }
+            for _ in 0..<3 { try finish(bench, task: "w/1", output: "summary") }
+            try start(bench, "summarize")
             try await bench.idle()
             #expect(try await status(bench).output == "summary")
         }
@@ -109,8 +114,9 @@ import Testing
     @Test func aFailedResultFailsTheWorkflow() async throws {
         let bench = try bench()
         try start(bench, "summarize")
-        try finish(bench, task: "w/0", outcome: .failed, error: "the model is on strike")
         try await bench.serve { bench in
+            try await bench.idle()
+            try finish(bench, task: "w/0", outcome: .failed, error: "the model is on strike")
             try await bench.idle()
             let snapshot = try await status(bench)
             #expect((snapshot.status, snapshot.error, snapshot.output) == (.failed, "the model is on strike", nil))
@@ -143,15 +149,16 @@ import Testing
             let snapshot = try await status(bench)
             #expect((snapshot.status, snapshot.error) == (.cancelled, "no longer needed"))
             let nobody = try ClusterClient(handler: bench).grain(WorkflowGrain.self, key: "nobody")
-            #expect(await code { _ = try await nobody.send(Cancel()) } == .notFound)
+            await expectCode(.notFound) { _ = try await nobody.send(Cancel()) }
         }
     }
 
     @Test func finishedWorkflowsGoToTheirGraves() async throws {
         let bench = try bench()
         try start(bench, "summarize")
-        try finish(bench, task: "w/0")
         try await bench.serve { bench in
+            try await bench.idle()
+            try finish(bench, task: "w/0")
             try await bench.idle()
             bench.clock.advance(.seconds(7 * 86_400 - 10))
             #expect(try await status(bench).status == .completed)
@@ -176,8 +183,9 @@ import Testing
     @Test func anOutputTooLargeToKeepFailsTheWorkflowAtOnce() async throws {
         let bench = try bench()
         try start(bench, "summarize")
-        try finish(bench, task: "w/0", output: String(repeating: "x", count: 1_100_000))
         try await bench.serve { bench in
+            try await bench.idle()
+            try finish(bench, task: "w/0", output: String(repeating: "x", count: 1_100_000))
             try await bench.idle()
             let snapshot = try await status(bench)
             #expect(snapshot.status == .failed)

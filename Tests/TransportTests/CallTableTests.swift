@@ -1,3 +1,4 @@
+import NIOCore
 import Testing
 import Transport
 
@@ -63,4 +64,22 @@ import Transport
         backoff.reset()
         #expect(backoff.next(fraction: 0) == .milliseconds(10))
     }
+}
+
+@Suite struct PatienceTests {
+    @Test func silenceAddsUpUntilSomethingHappens() {
+        var patience = Patience(step: .seconds(1), now: .uptimeNanoseconds(0))
+        for second in 1...5 { #expect(patience.look(at: seconds(second)) == .seconds(Int64(second))) }
+        patience.reset()
+        #expect(patience.look(at: seconds(6)) == .seconds(1))
+    }
+
+    /// A process that slept for an hour has not listened for an hour.
+    @Test func ownAbsenceCountsForTwoStepsAtMost() {
+        var patience = Patience(step: .seconds(1), now: .uptimeNanoseconds(0))
+        #expect(patience.look(at: seconds(3600)) == .seconds(2))
+        #expect(patience.look(at: seconds(3601)) == .seconds(3))
+    }
+
+    private func seconds(_ seconds: Int) -> NIODeadline { .uptimeNanoseconds(UInt64(seconds) * 1_000_000_000) }
 }

@@ -83,11 +83,9 @@ import Transport
 
     @Test func aDeadlineEndsTheCallOnBothSides() async throws {
         let gate = Gate()
-        var limits = TransportLimits()
-        limits.handshakeTimeout = .milliseconds(400)
-        try await withServer(gate.handler, limits: limits) { server, port in
+        try await withServer(gate.handler) { server, port in
             try await withClient(port) { client in
-                _ = try? await client.handle(request(timeLeft: .milliseconds(1)))
+                try await eventually("it is connected") { client.isConnected }
                 let start = ContinuousClock.now
                 let query = await failure { () async throws(OrchestraError) in
                     try await client.handle(request(timeLeft: .milliseconds(200)))
@@ -123,7 +121,8 @@ import Transport
                 call.cancel()
                 #expect(await error(of: call)?.code == .unavailable)
                 try await eventually("the handler is cancelled") { gate.cancelled.load(ordering: .relaxed) == 1 }
-                let answer = try await client.handle(request(timeLeft: .seconds(20), newerThan: nil), after: gate).version
+                let answer = try await client.handle(request(timeLeft: .seconds(20), newerThan: nil), after: gate)
+                    .version
                 #expect(answer == 1)
                 #expect(server.counters.abandoned == 1)
             }

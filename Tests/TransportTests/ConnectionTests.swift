@@ -35,6 +35,9 @@ import Transport
     @Test func withoutAPeerACallFailsInTimeAndSaysWhy() async throws {
         let port = try await freePort()
         try await withClient(port) { client in
+            try await eventually("a refused attempt") {
+                if case .disconnected(.some) = client.status.values.first { true } else { false }
+            }
             let error = await failure { () async throws(OrchestraError) in
                 try await client.handle(request(timeLeft: .milliseconds(300)))
             }

@@ -60,9 +60,11 @@ import Transport
         }
     }
 
-    @Test(arguments: [
-        Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), [0xFF, 0xFF, 0xFF, 0xFF, 1, 0], [0, 0, 0, 0], [0, 0, 4, 1, 1, 0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), [0xFF, 0xFF, 0xFF, 0xFF, 1, 0], [0, 0, 0, 0],
+            [0, 0, 4, 1, 1, 0],
+        ] as [[UInt8]])
     func hugeLengthsAndOtherProtocolsAreRefused(bytes: [UInt8]) async throws {
         try await undisturbed { server, port in
             let peer = try await RawPeer(port: port)
@@ -195,7 +197,10 @@ import Transport
                 var bytes = ByteBuffer()
                 for id in 0..<10 { CallCodec.write(request(), id: UInt64(id), timeLeft: .seconds(60), to: &bytes) }
                 peer.send(bytes)
-                try await eventually("its calls run") { server.callsInProgress == 10 }
+                try await eventually("its calls run; violations \(server.counters.violations)") {
+                    try #require(peer.isOpen, "it was closed: \(server.counters.violations)")
+                    return server.callsInProgress == 10
+                }
                 peer.close()
                 try await eventually("its calls are cancelled") { server.callsInProgress == 0 }
             }

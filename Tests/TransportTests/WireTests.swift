@@ -109,9 +109,10 @@ import Transport
         }
     }
 
-    @Test(arguments: [
-        [0xFF, 0xFF, 0xFF, 0xFF], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0x10, 0, 1], Array("GET / HTTP/1.1\r\n".utf8),
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0xFF, 0xFF, 0xFF, 0xFF], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0x10, 0, 1], Array("GET / HTTP/1.1\r\n".utf8),
+        ] as [[UInt8]])
     func badLengthsAreRefusedAtOnce(bytes: [UInt8]) {
         var splitter = FrameSplitter(maximumLength: 1 << 20)
         splitter.append(ByteBuffer(bytes: bytes))

@@ -3,7 +3,7 @@ public import Logging
 
 extension Kernel {
     /// The kernel that agents get unless the application gives another: the built-in prompts, the plugin
-    /// `Statistics`, and the model that the environment chooses (see `docs/`): an OpenAI-compatible server if
+    /// `Statistics`, and the model that the environment chooses: an OpenAI-compatible server if
     /// `OPENAI_API_KEY` or `OPENAI_BASE_URL` is set, else the ``LocalModel``.
     ///
     /// - Parameters:

@@ -30,7 +30,8 @@ public struct TextStatistics: Sendable, Hashable, Codable, FunctionValue {
             case .other:
                 // An apostrophe or hyphen inside a word does not end it.
                 let joins = scalar == 0x27 || scalar == 0x2019 || scalar == 0x2d
-                isInWord = isInWord && joins && index + length < bytes.count
+                isInWord =
+                    isInWord && joins && index + length < bytes.count
                     && ScalarKind(bytes.scalar(at: index + length).value) == .letter
             case .space:
                 isInWord = false

@@ -58,7 +58,8 @@ enum OpenAIResponseBody {
         }
         switch status {
         case 401, 403:
-            return KernelError(.unauthorized, text, nextStep: "check OPENAI_API_KEY, or the key that the server expects")
+            return KernelError(
+                .unauthorized, text, nextStep: "check OPENAI_API_KEY, or the key that the server expects")
         case 404:
             return KernelError(.modelFailed, text, nextStep: "check OPENAI_BASE_URL and OPENAI_MODEL")
         case 429:

@@ -77,7 +77,8 @@ struct OpenAIStream {
         }
         return ChatResponse(
             message: ChatMessage(.assistant, content, toolCalls: toolCalls),
-            finishReason: ChatResponse.FinishReason(rawValue: finishReason), model: model ?? requestedModel, usage: usage)
+            finishReason: ChatResponse.FinishReason(rawValue: finishReason), model: model ?? requestedModel,
+            usage: usage)
     }
 
     private mutating func merge(_ delta: JSONValue, at index: Int64) {

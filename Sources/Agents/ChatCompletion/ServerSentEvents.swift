@@ -30,7 +30,8 @@ struct ServerSentEvents {
                 line.append(byte)
                 guard line.count + data.count <= ServerSentEvents.maximumEventSize else {
                     throw KernelError(
-                        .badResponse, "the server sent an event of more than \(ServerSentEvents.maximumEventSize) bytes")
+                        .badResponse, "the server sent an event of more than \(ServerSentEvents.maximumEventSize) bytes"
+                    )
                 }
             }
         }

@@ -57,7 +57,8 @@ extension Double: FunctionValue {
 extension Bool: FunctionValue {
     public static var jsonSchema: JSONValue { ["type": "boolean"] }
     public init(functionValue: JSONValue) throws {
-        let value = functionValue.boolValue
+        let value =
+            functionValue.boolValue
             ?? functionValue.stringValue.flatMap { Bool($0.trimmingWhiteSpace().lowercased()) }
         guard let value else { throw ValueMismatch(functionValue, expected: "true or false") }
         self = value

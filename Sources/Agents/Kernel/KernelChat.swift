@@ -74,7 +74,7 @@ extension Kernel {
             do {
                 let text = try await run(call, catalog, round: round)
                 return ChatMessage(.tool, text, toolCallID: call.id)
-            } catch where error.code == .cancelled || error.code == .deadlineExceeded {
+            } catch  where error.code == .cancelled || error.code == .deadlineExceeded {
                 throw error
             } catch {
                 logger.debug("a function that a model asked for failed", metadata: ["function": "\(call.name)"])

@@ -46,7 +46,8 @@ extension Kernel {
         if let positional = call.positional {
             guard let parameter = found.function.parameters.first else {
                 throw KernelError(
-                    .badArgument, "\(found.plugin.name).\(found.function.name) takes no arguments, the template gives one")
+                    .badArgument,
+                    "\(found.plugin.name).\(found.function.name) takes no arguments, the template gives one")
             }
             merged[parameter.name] = value(positional)
         }

@@ -20,7 +20,8 @@ struct SentenceScorer {
             vocabulary.appendWords(of: sentence.range, in: outline.bytes, to: &words)
             wordRanges.append(start..<words.count)
             factors.append(
-                SentenceScorer.factor(sentence, position: position, count: candidates.count, words: words.count - start))
+                SentenceScorer.factor(sentence, position: position, count: candidates.count, words: words.count - start)
+            )
         }
         weights = vocabulary.frequencies.map { Double($0).squareRoot() }
         emphasize(outline, &vocabulary)

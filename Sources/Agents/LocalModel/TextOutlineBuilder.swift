@@ -62,6 +62,8 @@ struct TextOutlineBuilder {
             return text.isEmpty ? endBlock() : append(text, as: .prose)
         case UInt8(ascii: "<") where source[line.upperBound - 1] == UInt8(ascii: ">"): return endBlock()
         case UInt8(ascii: "[") where source[line].starts(with: "[![".utf8): return endBlock()
+        // An image's address would look like code.
+        case UInt8(ascii: "!") where source[line].starts(with: "![".utf8): return append(line, as: blockKind ?? .prose)
         default: break
         }
         if let text = listItem(line) {

@@ -75,11 +75,19 @@ final class AgentLane: Sendable {
     private func work() async {
         while let ticket = await dispatcher.next() {
             let isDone = await runner.process(ticket.record)
-            let resume = dispatcher.update { board in
-                board.finish(ticket, isDone: isDone)
-                return board.pausing().resume
-            }
-            if !resume.isEmpty { consumer.withLock { $0 }?.resume(resume) }
+            dispatcher.update { $0.finish(ticket, isDone: isDone) }
+            adjustFlow()
+        }
+    }
+
+    /// Pauses and resumes partitions as the board wants. The lock keeps what the board decides and what the consumer is
+    /// told in the same order: else a pause could overtake the resume that follows it, and the partition would stand still.
+    private func adjustFlow() {
+        consumer.withLock { consumer in
+            guard let consumer else { return }
+            let (pause, resume) = dispatcher.update { $0.pausing() }
+            if !pause.isEmpty { consumer.pause(pause) }
+            if !resume.isEmpty { consumer.resume(resume) }
         }
     }
 
@@ -120,9 +128,10 @@ final class AgentLane: Sendable {
     private func read(_ consumer: GroupConsumer) async -> EventLogError {
         while true {
             do {
-                for event in try await consumer.next(maximumRecords: AgentLane.batchSize) { await handle(event, consumer) }
-                let pause = dispatcher.update { $0.pausing().pause }
-                if !pause.isEmpty { consumer.pause(pause) }
+                for event in try await consumer.next(maximumRecords: AgentLane.batchSize) {
+                    await handle(event, consumer)
+                }
+                adjustFlow()
             } catch {
                 switch error.kind {
                 case .fatal, .fenced, .closed: return error
@@ -167,23 +176,30 @@ final class AgentLane: Sendable {
 
     private func commitContinuously() async {
         while await dispatcher.progress() {
+            var pause = configuration.commitInterval
             if let consumer = consumer.withLock({ $0 }) {
-                await commit(dispatcher.read { $0.committable() }, consumer)
+                let isCommitted = await commit(dispatcher.read { $0.committable() }, consumer)
+                if !isCommitted { pause = max(pause, AgentLane.pauseAfterFailedCommit) }
             }
             // Ends at once when the lane ends: `leave` makes the last commit.
-            do { try await Task.sleep(for: configuration.commitInterval) } catch { return }
+            do { try await Task.sleep(for: pause) } catch { return }
         }
     }
 
+    private static let pauseAfterFailedCommit = Duration.seconds(1)
+
     /// A commit that fails is made again with the next one. Should a revocation's commit overtake this one, the worst that
     /// can happen is that records are done twice.
-    private func commit(_ offsets: [TopicPartition: Int64], _ consumer: GroupConsumer) async {
-        guard !offsets.isEmpty else { return }
+    @discardableResult
+    private func commit(_ offsets: [TopicPartition: Int64], _ consumer: GroupConsumer) async -> Bool {
+        guard !offsets.isEmpty else { return true }
         do {
             try await consumer.commit(offsets)
             dispatcher.update { $0.committed(offsets) }
+            return true
         } catch {
             logger.info("offsets were not committed", metadata: ["error": "\(error)"])
+            return false
         }
     }
 
@@ -193,7 +209,7 @@ final class AgentLane: Sendable {
     private func leave() async {
         guard let consumer = consumer.withLock({ $0 }) else { return }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.commit(self.dispatcher.read { $0.committable() }, consumer) }
+            group.addTask { _ = await self.commit(self.dispatcher.read { $0.committable() }, consumer) }
             group.addTask { try? await Task.sleep(for: AgentLane.lastCommitTimeout) }
             await group.next()
             // Ends a commit that hangs, too.

@@ -3,7 +3,7 @@ import EventLog
 package import Logging
 package import OrchestraCore
 import Records
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Does the tasks of workflows with a set of agents.
@@ -33,7 +33,8 @@ package final class AgentWorker: Service {
         let names = Set(agents.map(\.name))
         guard !agents.isEmpty, names.count == agents.count else {
             throw OrchestraError(
-                .badConfiguration, "an agent worker was given the agents [\(agents.map(\.name).joined(separator: ", "))]",
+                .badConfiguration,
+                "an agent worker was given the agents [\(agents.map(\.name).joined(separator: ", "))]",
                 nextStep: "give it at least one, each with a name of its own")
         }
         self.configuration = configuration
@@ -103,7 +104,9 @@ package final class AgentWorker: Service {
         while true {
             do {
                 return try await codec.register(type, subject: "\(topic)-value")
-            } catch where error.code == .unavailable {
+            } catch {
+                // Not `catch where`: with a typed throw in a generic function it crashes the compiler (6.3.1).
+                guard error.code == .unavailable else { throw error }
                 logger.info("waiting for the schema registry", metadata: ["error": "\(error)"])
                 try await backoff.wait()
             }

@@ -5,6 +5,9 @@ package import EventLog
 ///
 /// Fetching is paused for a partition whose window is full, and for all partitions while enough records wait; the
 /// caller asks ``pausing()`` after every change. What waits is bounded by these limits plus one batch of the consumer.
+///
+/// A rebalance takes partitions away and often gives them back. A task that is still running then is not begun a second
+/// time: its record, when it is read again, waits for the end of that run.
 package struct TaskBoard: Sendable {
     /// The bounds of a board.
     package struct Limits: Sendable, Hashable {
@@ -25,12 +28,9 @@ package struct TaskBoard: Sendable {
     /// A record that is being worked on.
     package struct Ticket: Sendable, Hashable {
         package let record: ConsumedRecord
-        /// The assignment under which it came: a later one knows nothing of it.
-        fileprivate let assignment: Int
     }
 
     private struct Partition {
-        let assignment: Int
         var window = OffsetWindow()
         var isPaused = false
     }
@@ -39,10 +39,9 @@ package struct TaskBoard: Sendable {
     private var partitions: [TopicPartition: Partition] = [:]
     private var waiting: Deque<Ticket> = []
     private var waitingBytes = 0
-    private var assignments = 0
     private var isFull = false
-    /// Unfinished tickets by partition, for the time of a revocation.
-    private var running: [TopicPartition: Int] = [:]
+    /// The offsets of the records that are being worked on, also of partitions that were taken away meanwhile.
+    private var running: [TopicPartition: Set<Int64>] = [:]
 
     package init(limits: Limits) {
         self.limits = limits
@@ -52,8 +51,7 @@ package struct TaskBoard: Sendable {
 
     /// These partitions are ours from now on.
     package mutating func assign(_ assigned: [TopicPartition]) {
-        assignments += 1
-        for partition in assigned { partitions[partition] = Partition(assignment: assignments) }
+        for partition in assigned { partitions[partition] = Partition() }
     }
 
     /// Drops what waits of these partitions; what is being worked on goes on and still counts for ``committable(in:)``.
@@ -63,13 +61,10 @@ package struct TaskBoard: Sendable {
         waitingBytes = waiting.reduce(0) { $0 + TaskBoard.size($1.record) }
     }
 
-    /// These partitions are no longer ours: what still runs of them changes nothing any more.
+    /// These partitions are no longer ours. What still runs of them goes on; it counts again if they come back.
     package mutating func remove(_ lost: [TopicPartition]) {
         drain(lost)
-        for partition in lost {
-            partitions[partition] = nil
-            running[partition] = nil
-        }
+        for partition in lost { partitions[partition] = nil }
     }
 
     /// Gives everything up: the consumer is gone.
@@ -79,10 +74,11 @@ package struct TaskBoard: Sendable {
 
     /// Takes a record in, unless it is a repetition or its partition is not ours.
     package mutating func add(_ record: ConsumedRecord) {
-        guard let assignment = partitions[record.topicPartition]?.assignment,
-            partitions[record.topicPartition]?.window.begin(record.offset) == true
-        else { return }
-        waiting.append(Ticket(record: record, assignment: assignment))
+        let place = record.topicPartition
+        guard partitions[place]?.window.begin(record.offset) == true else { return }
+        // Still running since before a rebalance: the end of that run ends this record too.
+        if running[place]?.contains(record.offset) == true { return }
+        waiting.append(Ticket(record: record))
         waitingBytes += TaskBoard.size(record)
     }
 
@@ -90,23 +86,23 @@ package struct TaskBoard: Sendable {
     package mutating func take() -> Ticket? {
         guard let ticket = waiting.popFirst() else { return nil }
         waitingBytes -= TaskBoard.size(ticket.record)
-        running[ticket.record.topicPartition, default: 0] += 1
+        running[ticket.record.topicPartition, default: []].insert(ticket.record.offset)
         return ticket
     }
 
     /// Ends the work on a record.
     ///
-    /// - Parameter isDone: `false`: it was given up and must be read again.
+    /// - Parameter isDone: whether its result is acknowledged. `false`: it was given up and must be read again.
     package mutating func finish(_ ticket: Ticket, isDone: Bool) {
         let place = ticket.record.topicPartition
-        guard partitions[place]?.assignment == ticket.assignment else { return }
-        running[place, default: 1] -= 1
+        running[place]?.remove(ticket.record.offset)
+        if running[place]?.isEmpty == true { running[place] = nil }
         if isDone { partitions[place]?.window.finish(ticket.record.offset) }
     }
 
     /// Whether anything of these partitions is still being worked on.
     package func isRunning(_ places: [TopicPartition]) -> Bool {
-        places.contains { running[$0, default: 0] > 0 }
+        places.contains { running[$0] != nil }
     }
 
     /// The next offsets to read that are not committed yet.

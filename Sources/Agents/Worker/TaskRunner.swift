@@ -43,7 +43,7 @@ struct TaskRunner: Sendable {
                     throw AvroError(.malformed, "the record's key is not its workflowId \"\(task.workflowId)\"")
                 }
                 return task
-            } catch where error.isRetriable {
+            } catch  where error.isRetriable {
                 logger.warning("the schema registry is away; the task waits", metadata: ["error": "\(error)"])
                 try await backoff.wait()
             } catch {

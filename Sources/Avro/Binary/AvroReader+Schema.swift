@@ -32,8 +32,10 @@ extension AvroReader {
             budget = left
         case .map(let element):
             var left = budget
+            var keys: Set<String> = []
             try readBlocks { (reader: inout AvroReader) throws(AvroError) in
-                try reader.checkMapKey()
+                let key = try reader.readMapKey()
+                guard keys.insert(key).inserted else { throw reader.repeatedKey(key) }
                 try reader.check(element, definitions, &left)
             }
             budget = left
@@ -75,11 +77,14 @@ extension AvroReader {
         }
     }
 
-    /// avro-c keeps keys as C strings and would cut one at a NUL.
-    private mutating func checkMapKey() throws(AvroError) {
+    /// avro-c keeps keys as C strings and would cut one at a NUL. It would also put the elements of two arrays under
+    /// one key together, which is one reason to refuse keys that occur twice.
+    private mutating func readMapKey() throws(AvroError) -> String {
         let start = position
-        guard !(try readString()).utf8.contains(0) else {
+        let key = try readString()
+        guard !key.utf8.contains(0) else {
             throw AvroError(.malformed, "a map key contains a NUL character, at byte \(start)")
         }
+        return key
     }
 }

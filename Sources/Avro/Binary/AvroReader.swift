@@ -10,12 +10,12 @@ public struct AvroReader: Sendable {
     /// How many elements that take no bytes (null, an empty record) one message may hold in its arrays.
     public static let maximumEmptyElements = 65_536
 
-    private let bytes: [UInt8]
-    /// The index of the next byte.
-    public private(set) var position: Int
-    private let end: Int
-    private var depth = 0
-    private var emptyElements = 0
+    // Generated code in other modules is specialised over these, so the compiler must see them there.
+    @usableFromInline let bytes: [UInt8]
+    @usableFromInline let end: Int
+    @usableFromInline var offset: Int
+    @usableFromInline var depth = 0
+    @usableFromInline var emptyElements = 0
 
     /// - Parameters:
     ///   - bytes: the data.
@@ -23,17 +23,21 @@ public struct AvroReader: Sendable {
     public init(_ bytes: [UInt8], from start: Int = 0) {
         precondition(start >= 0 && start <= bytes.count, "byte \(start) of \(bytes.count)")
         self.bytes = bytes
-        position = start
+        offset = start
         end = bytes.count
     }
 
+    /// The index of the next byte.
+    @inlinable public var position: Int { offset }
+
     /// How many bytes have not been read.
-    public var remaining: Int { end - position }
+    @inlinable public var remaining: Int { end - offset }
 
     /// - Throws: ``AvroError`` with `trailingBytes` unless everything has been read.
     public func finish() throws(AvroError) {
         guard position == end else {
-            throw AvroError(.trailingBytes, "\(remaining) bytes are left after the value, which ends at byte \(position)")
+            throw AvroError(
+                .trailingBytes, "\(remaining) bytes are left after the value, which ends at byte \(position)")
         }
     }
 
@@ -56,7 +60,19 @@ public struct AvroReader: Sendable {
         return int
     }
 
+    @inlinable
     public mutating func readLong() throws(AvroError) -> Int64 {
+        // Most numbers are lengths and counts of one byte.
+        if offset < end, bytes[offset] < 0x80 {
+            let value = Int64(bytes[offset])
+            offset += 1
+            return (value >> 1) ^ -(value & 1)
+        }
+        return try readLongNumber()
+    }
+
+    @usableFromInline
+    mutating func readLongNumber() throws(AvroError) -> Int64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         let start = position
@@ -85,41 +101,50 @@ public struct AvroReader: Sendable {
     }
 
     public mutating func readString() throws(AvroError) -> String {
-        let start = position
         let length = try readLength()
-        let range = position..<position + length
-        guard let string = String(validating: bytes[range], as: UTF8.self) else {
+        let start = offset
+        let text = bytes.withUnsafeBufferPointer { buffer -> String? in
+            let units = UnsafeBufferPointer(rebasing: buffer[start..<start + length])
+            // ASCII needs no check, and the general one takes several times as long.
+            if units.reduce(0, |) < 0x80 { return String(decoding: units, as: UTF8.self) }
+            return String(validating: units, as: UTF8.self)
+        }
+        guard let text else {
             throw AvroError(.invalidUTF8, "a string of \(length) bytes is not UTF-8, at byte \(start)")
         }
-        position += length
-        return string
+        offset += length
+        return text
     }
 
     /// - Parameter size: the size that the schema declares.
     public mutating func readFixed(size: Int) throws(AvroError) -> [UInt8] {
         guard size <= remaining else { throw endOfData(needed: size) }
-        defer { position += size }
-        return Array(bytes[position..<position + size])
+        defer { offset += size }
+        return Array(bytes[offset..<offset + size])
     }
 
     /// - Parameter count: how many symbols the schema has.
     /// - Returns: the symbol's place in the schema, below `count`.
+    @inlinable
     public mutating func readEnumeration(count: Int) throws(AvroError) -> Int {
         try readIndex(below: count, what: "an enum symbol")
     }
 
     /// - Parameter count: how many branches the union has.
     /// - Returns: the branch's place in the union, below `count`.
+    @inlinable
     public mutating func readBranch(count: Int) throws(AvroError) -> Int {
         try readIndex(below: count, what: "a union branch")
     }
 
     /// A `timestamp-millis`.
+    @inlinable
     public mutating func readTimestamp() throws(AvroError) -> Timestamp {
         Timestamp(millisecondsSinceEpoch: try readLong())
     }
 
     /// - Parameter element: reads one element.
+    @inlinable
     public mutating func readArray<Element>(
         _ element: (inout AvroReader) throws(AvroError) -> Element
     ) throws(AvroError) -> [Element] {
@@ -128,16 +153,22 @@ public struct AvroReader: Sendable {
         return values
     }
 
-    /// - Parameter element: reads the value of one entry. Of equal keys the last wins.
+    /// - Parameter element: reads the value of one entry. A key that occurs twice is an error.
+    @inlinable
     public mutating func readMap<Element>(
         _ element: (inout AvroReader) throws(AvroError) -> Element
     ) throws(AvroError) -> [String: Element] {
         var values: [String: Element] = [:]
         try readBlocks { (reader: inout AvroReader) throws(AvroError) in
             let key = try reader.readString()
-            values[key] = try element(&reader)
+            guard values.updateValue(try element(&reader), forKey: key) == nil else { throw reader.repeatedKey(key) }
         }
         return values
+    }
+
+    @usableFromInline
+    func repeatedKey(_ key: String) -> AvroError {
+        AvroError(.malformed, "a map has the key \"\(key.prefix(100))\" twice, before byte \(position)")
     }
 
     /// A union of null and one other type.
@@ -145,6 +176,7 @@ public struct AvroReader: Sendable {
     /// - Parameters:
     ///   - nullBranch: null's place in the union, 0 or 1.
     ///   - some: reads the value when it is not null.
+    @inlinable
     public mutating func readOptional<Wrapped>(
         nullBranch: Int, _ some: (inout AvroReader) throws(AvroError) -> Wrapped
     ) throws(AvroError) -> Wrapped? {
@@ -152,11 +184,13 @@ public struct AvroReader: Sendable {
     }
 
     /// Reads a nested record, keeping count of the depth.
+    @inlinable
     public mutating func readRecord<Record: AvroSerializable>(_: Record.Type) throws(AvroError) -> Record {
         try nested { (reader: inout AvroReader) throws(AvroError) in try Record(from: &reader) }
     }
 
     /// Runs `body` one level deeper.
+    @inlinable
     mutating func nested<Value>(
         _ body: (inout AvroReader) throws(AvroError) -> Value
     ) throws(AvroError) -> Value {
@@ -165,7 +199,8 @@ public struct AvroReader: Sendable {
         return try body(&self)
     }
 
-    private mutating func enter() throws(AvroError) {
+    @usableFromInline
+    mutating func enter() throws(AvroError) {
         guard depth < AvroReader.maximumDepth else {
             throw AvroError(
                 .limitExceeded, "values nest deeper than \(AvroReader.maximumDepth) levels, at byte \(position)")
@@ -175,44 +210,60 @@ public struct AvroReader: Sendable {
 
     /// The blocks of an array or map: a count and that many items, until a count of 0. A negative count is followed
     /// by the block's size in bytes.
+    @inlinable
     mutating func readBlocks(_ item: (inout AvroReader) throws(AvroError) -> Void) throws(AvroError) {
         try enter()
         defer { depth -= 1 }
         while true {
-            let start = position
+            let start = offset
             var count = try readLong()
             var blockEnd: Int?
             if count < 0 {
-                guard count != .min else { throw AvroError(.malformed, "\(count) is no block count, at byte \(start)") }
-                count = -count
-                blockEnd = position + (try readLength())
+                count = try blockCount(count, at: start)
+                let size = try readLength()
+                blockEnd = offset + size
             }
             if count == 0 { return }
             while count > 0 {
-                let before = position
+                let before = offset
                 try item(&self)
-                if position == before {
-                    emptyElements += 1
-                    guard emptyElements <= AvroReader.maximumEmptyElements else {
-                        throw AvroError(
-                            .limitExceeded, "more than \(AvroReader.maximumEmptyElements) empty elements, at byte \(start)")
-                    }
-                }
+                if offset == before { try countEmptyElement() }
                 count -= 1
             }
-            if let blockEnd, blockEnd != position {
-                throw AvroError(.malformed, "a block ends at byte \(position), not at \(blockEnd) as it says")
-            }
+            if let blockEnd, blockEnd != offset { throw wrongBlockEnd(blockEnd) }
+        }
+    }
+
+    @usableFromInline
+    func blockCount(_ negative: Int64, at start: Int) throws(AvroError) -> Int64 {
+        guard negative != .min else {
+            throw AvroError(.malformed, "\(negative) is no block count, at byte \(start)")
+        }
+        return -negative
+    }
+
+    @usableFromInline
+    func wrongBlockEnd(_ blockEnd: Int) -> AvroError {
+        AvroError(.malformed, "a block ends at byte \(position), not at \(blockEnd) as it says")
+    }
+
+    @usableFromInline
+    mutating func countEmptyElement() throws(AvroError) {
+        emptyElements += 1
+        guard emptyElements <= AvroReader.maximumEmptyElements else {
+            throw AvroError(
+                .limitExceeded, "more than \(AvroReader.maximumEmptyElements) empty elements, before byte \(position)")
         }
     }
 
     private mutating func readByte() throws(AvroError) -> UInt8 {
         guard position < end else { throw endOfData(needed: 1) }
-        defer { position += 1 }
-        return bytes[position]
+        defer { offset += 1 }
+        return bytes[offset]
     }
 
-    private mutating func readLength() throws(AvroError) -> Int {
+    @usableFromInline
+    mutating func readLength() throws(AvroError) -> Int {
         let start = position
         let length = try readLong()
         guard length >= 0 else { throw AvroError(.malformed, "the length \(length) is negative, at byte \(start)") }
@@ -220,7 +271,8 @@ public struct AvroReader: Sendable {
         return Int(length)
     }
 
-    private mutating func readIndex(below count: Int, what: String) throws(AvroError) -> Int {
+    @usableFromInline
+    mutating func readIndex(below count: Int, what: String) throws(AvroError) -> Int {
         let start = position
         let index = try readLong()
         guard index >= 0 && index < Int64(count) else {
@@ -232,8 +284,8 @@ public struct AvroReader: Sendable {
     private mutating func readLittleEndian(byteCount: Int) throws(AvroError) -> UInt64 {
         guard byteCount <= remaining else { throw endOfData(needed: byteCount) }
         var value: UInt64 = 0
-        for index in 0..<byteCount { value |= UInt64(bytes[position + index]) << UInt64(8 * index) }
-        position += byteCount
+        for index in 0..<byteCount { value |= UInt64(bytes[offset + index]) << UInt64(8 * index) }
+        offset += byteCount
         return value
     }
 

@@ -4,7 +4,7 @@ extension AvroSchema {
     /// - Parameter bytes: exactly one value.
     /// - Throws: ``AvroError`` for bytes that the schema does not allow.
     package func decode(_ bytes: [UInt8]) throws(AvroError) -> AvroValue {
-        try GenericDecoder(self).decode(bytes, from: 0)
+        try GenericDecoder(self).decode(bytes)
     }
 
     /// Encodes one value of this schema.

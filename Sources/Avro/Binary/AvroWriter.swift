@@ -3,13 +3,15 @@ public import OrchestraCore
 /// Appends values in Avro's binary form.
 public struct AvroWriter: Sendable {
     /// What has been written so far.
-    public private(set) var bytes: [UInt8]
+    @inlinable public var bytes: [UInt8] { buffer }
+    // Generated code in other modules is specialised over this, so the compiler must see it there.
+    @usableFromInline var buffer: [UInt8]
     private var failure: AvroError?
 
     /// - Parameter capacity: bytes to reserve beforehand.
     public init(capacity: Int = 0) {
-        bytes = []
-        bytes.reserveCapacity(capacity)
+        buffer = []
+        buffer.reserveCapacity(capacity)
     }
 
     /// - Returns: everything that has been written.
@@ -17,40 +19,47 @@ public struct AvroWriter: Sendable {
     ///   wrong size).
     public func finish() throws(AvroError) -> [UInt8] {
         if let failure { throw failure }
-        return bytes
+        return buffer
     }
 
     public mutating func writeNull() {}
 
-    public mutating func writeBoolean(_ value: Bool) { bytes.append(value ? 1 : 0) }
+    @inlinable
+    public mutating func writeBoolean(_ value: Bool) { buffer.append(value ? 1 : 0) }
 
+    @inlinable
     public mutating func writeInt(_ value: Int32) { writeLong(Int64(value)) }
 
+    @inlinable
     public mutating func writeLong(_ value: Int64) {
         var rest = UInt64(bitPattern: (value << 1) ^ (value >> 63))
         while rest > 0x7f {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            buffer.append(UInt8(truncatingIfNeeded: rest) | 0x80)
             rest >>= 7
         }
-        bytes.append(UInt8(truncatingIfNeeded: rest))
+        buffer.append(UInt8(truncatingIfNeeded: rest))
     }
 
     public mutating func writeFloat(_ value: Float) {
-        withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { buffer.append(contentsOf: $0) }
     }
 
     public mutating func writeDouble(_ value: Double) {
-        withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { buffer.append(contentsOf: $0) }
     }
 
     public mutating func writeBytes(_ value: [UInt8]) {
         writeLong(Int64(value.count))
-        bytes.append(contentsOf: value)
+        buffer.append(contentsOf: value)
     }
 
     public mutating func writeString(_ value: String) {
-        writeLong(Int64(value.utf8.count))
-        bytes.append(contentsOf: value.utf8)
+        var value = value
+        // The text's own bytes when it has them in one piece, as all texts made in Swift do.
+        value.withUTF8 { text in
+            writeLong(Int64(text.count))
+            buffer.append(contentsOf: text)
+        }
     }
 
     /// - Parameter size: the size that the schema declares; a value of another size makes ``finish()`` throw.
@@ -58,25 +67,29 @@ public struct AvroWriter: Sendable {
         if value.count != size {
             failure = AvroError(.malformed, "a fixed value has \(value.count) bytes, its schema says \(size)")
         }
-        bytes.append(contentsOf: value)
+        buffer.append(contentsOf: value)
     }
 
     /// - Parameter index: the symbol's place in the schema, from 0.
+    @inlinable
     public mutating func writeEnumeration(_ index: Int) { writeLong(Int64(index)) }
 
     /// A `timestamp-millis`.
+    @inlinable
     public mutating func writeTimestamp(_ value: Timestamp) { writeLong(value.millisecondsSinceEpoch) }
 
     /// One block with all elements.
+    @inlinable
     public mutating func writeArray<Element>(_ values: [Element], _ element: (inout AvroWriter, Element) -> Void) {
         if !values.isEmpty {
             writeLong(Int64(values.count))
             for value in values { element(&self, value) }
         }
-        bytes.append(0)
+        buffer.append(0)
     }
 
     /// One block with all entries, in the order of their keys, so that equal maps have equal bytes.
+    @inlinable
     public mutating func writeMap<Element>(
         _ values: [String: Element], _ element: (inout AvroWriter, Element) -> Void
     ) {
@@ -87,12 +100,13 @@ public struct AvroWriter: Sendable {
                 element(&self, value)
             }
         }
-        bytes.append(0)
+        buffer.append(0)
     }
 
     /// A union of null and one other type.
     ///
     /// - Parameter nullBranch: null's place in the union, 0 or 1.
+    @inlinable
     public mutating func writeOptional<Wrapped>(
         _ value: Wrapped?, nullBranch: Int, _ some: (inout AvroWriter, Wrapped) -> Void
     ) {
@@ -102,10 +116,12 @@ public struct AvroWriter: Sendable {
     }
 
     /// One byte that is not Avro.
-    mutating func writeRaw(_ byte: UInt8) { bytes.append(byte) }
+    mutating func writeRaw(_ byte: UInt8) { buffer.append(byte) }
 
     /// The order in which the entries of a map are written.
-    static func precedes<Element>(_ left: (key: String, value: Element), _ right: (key: String, value: Element)) -> Bool {
+    @inlinable
+    static func precedes<Element>(_ left: (key: String, value: Element), _ right: (key: String, value: Element)) -> Bool
+    {
         left.key.utf8.lexicographicallyPrecedes(right.key.utf8)
     }
 }

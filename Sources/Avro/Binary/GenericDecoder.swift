@@ -4,14 +4,16 @@ import CAvro
 ///
 /// avro-c trusts its input, so that ``AvroReader/check(_:_:_:)`` goes over the data first; and it refuses some valid
 /// schemas, so that it gets the canonical form with what it lacks filled in.
-final class GenericDecoder: @unchecked Sendable {
+package final class GenericDecoder: @unchecked Sendable {
     // Unchecked because of the two handles: avro-c does not change a schema or a generic class once it is made, its
     // reference counts are atomic, and each decoding has a value and a reader of its own.
     private let schema: AvroSchema
     private let handle: avro_schema_t
     private let valueClass: UnsafeMutablePointer<avro_value_iface_t>
 
-    init(_ schema: AvroSchema) throws(AvroError) {
+    /// - Parameter schema: the writer's schema.
+    /// - Throws: ``AvroError`` with `invalidSchema` when avro-c does not accept it.
+    package init(_ schema: AvroSchema) throws(AvroError) {
         self.schema = schema
         let text = CanonicalForm.text(of: schema.root, schema.definitions, fillingEmptyTypes: true)
         var handle: avro_schema_t?
@@ -34,7 +36,8 @@ final class GenericDecoder: @unchecked Sendable {
     /// - Parameters:
     ///   - bytes: the data.
     ///   - start: where the value begins; it must end where `bytes` ends.
-    func decode(_ bytes: [UInt8], from start: Int) throws(AvroError) -> AvroValue {
+    /// - Throws: ``AvroError`` for bytes that the schema does not allow.
+    package func decode(_ bytes: [UInt8], from start: Int = 0) throws(AvroError) -> AvroValue {
         var checker = AvroReader(bytes, from: start)
         var budget = DecodingBudget(byteCount: bytes.count)
         try checker.check(schema.root, schema.definitions, &budget)
@@ -88,6 +91,8 @@ final class GenericDecoder: @unchecked Sendable {
                 throw failure("read an enum")
             }
             return .enumeration(symbols[Int(index)])
+        // Stands as an empty record in avro-c's schema.
+        case .fixed(size: 0, _): return .fixed([])
         case .fixed: return .fixed(try buffer(&value, cavro_get_fixed))
         case .record(let fields):
             var converted: [AvroValue.Field] = []
@@ -137,7 +142,8 @@ final class GenericDecoder: @unchecked Sendable {
 
     private func buffer(
         _ value: inout avro_value_t,
-        _ get: (UnsafePointer<avro_value_t>?, UnsafeMutablePointer<UnsafeRawPointer?>?, UnsafeMutablePointer<Int>?) -> Int32
+        _ get: (UnsafePointer<avro_value_t>?, UnsafeMutablePointer<UnsafeRawPointer?>?, UnsafeMutablePointer<Int>?) ->
+            Int32
     ) throws(AvroError) -> [UInt8] {
         var start: UnsafeRawPointer?
         var size = 0

@@ -8,7 +8,9 @@ extension SchemaGenerator {
     ///   - folder: the schema folder.
     ///   - name: what the paths of the files begin with, `Schemas` unless given.
     /// - Throws: ``OrchestraError`` with `notFound` when the folder or a file in it cannot be read.
-    package static func schemaFiles(in folder: String, named name: String = "Schemas") throws(OrchestraError) -> [SchemaFile] {
+    package static func schemaFiles(in folder: String, named name: String = "Schemas") throws(OrchestraError)
+        -> [SchemaFile]
+    {
         var files: [SchemaFile] = []
         for path in try list(folder, recursive: true).sorted() where path.hasSuffix(".avsc") {
             files.append(SchemaFile(path: "\(name)/\(path)", text: try read("\(folder)/\(path)")))

@@ -116,7 +116,8 @@ struct TypeRegistry {
         guard known.definition == definition else {
             throw AvroError(
                 .invalidSchema,
-                "\(definition) and \(known.definition) (in \(known.path)) would both become the Swift type \(swiftName)")
+                "\(definition) and \(known.definition) (in \(known.path)) would both become the Swift type \(swiftName)"
+            )
         }
         guard known.text == text else {
             throw AvroError(.invalidSchema, "\(definition) is defined differently in \(known.path)")

@@ -48,8 +48,8 @@ struct SwiftExpressions {
         case .map(let element): return "writer.writeMap(\(value)) { writer, value in \(try write("value", element)) }"
         case .union(let branches):
             let (wrapped, nullBranch) = try optional(branches)
-            return
-                "writer.writeOptional(\(value), nullBranch: \(nullBranch)) { writer, value in \(try write("value", wrapped)) }"
+            let some = try write("value", wrapped)
+            return "writer.writeOptional(\(value), nullBranch: \(nullBranch)) { writer, value in \(some) }"
         case .named(let index):
             if case .fixed(let size, _) = schema.definitions[index].shape {
                 return "writer.writeFixed(\(value), size: \(size))"

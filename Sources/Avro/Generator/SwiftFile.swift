@@ -6,7 +6,8 @@ struct SwiftFile {
 
     func text(_ types: inout TypeRegistry) throws(AvroError) -> String {
         guard case .named(let rootIndex) = schema.root, case .record = schema.definitions[rootIndex].shape else {
-            throw AvroError(.invalidSchema, "the generator needs a record at the top, not \(schema.describe(schema.root))")
+            throw AvroError(
+                .invalidSchema, "the generator needs a record at the top, not \(schema.describe(schema.root))")
         }
         try refuseRecursion()
         var bodies: [String] = []
@@ -45,9 +46,9 @@ struct SwiftFile {
                 }
             }
             if reached.contains(start) {
+                let name = schema.definitions[start].name
                 throw AvroError(
-                    .invalidSchema,
-                    "\(schema.definitions[start].name) contains itself; a Swift struct can only do so in an array or map")
+                    .invalidSchema, "\(name) contains itself; a Swift struct can only do so in an array or map")
             }
         }
     }

@@ -52,7 +52,8 @@ struct SwiftStruct {
             let name = SwiftNames.identifier($0.name)
             return "        self.\(name) = \(name)\n"
         }
-        return "    public init(\n" + parameters.joined(separator: ",\n") + "\n    ) {\n" + assignments.joined() + "    }\n"
+        return "    public init(\n" + parameters.joined(separator: ",\n") + "\n    ) {\n" + assignments.joined()
+            + "    }\n"
     }
 
     private func members(_ part: (SwiftMember) -> String) throws(AvroError) -> String {

@@ -48,7 +48,8 @@ struct RegistryTransport: Sendable {
             case .failure(let error):
                 failure = OrchestraError(
                     .unavailable, "could not \(what): \(error.message)",
-                    nextStep: "check that the schema registry at \(RegistryTransport.shown(baseURL)) is up", cause: error)
+                    nextStep: "check that the schema registry at \(RegistryTransport.shown(baseURL)) is up",
+                    cause: error)
                 guard error.isRetriable else { throw failure }
             }
             guard attempt < configuration.maximumAttempts else { throw failure }
@@ -143,7 +144,8 @@ struct RegistryTransport: Sendable {
             throw OrchestraError(.invalidArgument, "could not \(what): it is a schema of type \(type), not AVRO")
         }
         if case .array(let references) = reply["references"], !references.isEmpty {
-            throw OrchestraError(.invalidArgument, "could not \(what): it refers to other schemas, which is not supported")
+            throw OrchestraError(
+                .invalidArgument, "could not \(what): it refers to other schemas, which is not supported")
         }
         do throws(AvroError) {
             return try AvroSchema(parsing: text)

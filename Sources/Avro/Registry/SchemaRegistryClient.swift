@@ -50,6 +50,13 @@ package final class SchemaRegistryClient: Sendable {
         package var version: Int
         package var id: Int32
         package var schema: AvroSchema
+
+        package init(subject: String, version: Int, id: Int32, schema: AvroSchema) {
+            self.subject = subject
+            self.version = version
+            self.id = id
+            self.schema = schema
+        }
     }
 
     /// What the registry says about a schema that is not registered yet.
@@ -57,6 +64,11 @@ package final class SchemaRegistryClient: Sendable {
         package var isCompatible: Bool
         /// The registry's own words.
         package var messages: [String]
+
+        package init(isCompatible: Bool, messages: [String]) {
+            self.isCompatible = isCompatible
+            self.messages = messages
+        }
     }
 
     private struct Registration: Hashable {

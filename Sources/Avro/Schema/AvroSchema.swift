@@ -23,7 +23,8 @@ public struct AvroSchema: Sendable, Hashable {
     public init(parsing text: String) throws(AvroError) {
         guard text.utf8.count <= AvroSchema.maximumTextSize else {
             throw AvroError(
-                .invalidSchema, "a schema of \(text.utf8.count) bytes; at most \(AvroSchema.maximumTextSize) are accepted")
+                .invalidSchema,
+                "a schema of \(text.utf8.count) bytes; at most \(AvroSchema.maximumTextSize) are accepted")
         }
         let json = try JSONParser.parse(text)
         var parser = SchemaParser()

@@ -1,7 +1,8 @@
 /// The specification's Parsing Canonical Form: what of a schema decides how bytes are read, in one spelling.
 enum CanonicalForm {
-    /// - Parameter fillingEmptyTypes: whether records without fields get one that takes no bytes, and enums without
-    ///   symbols get one: avro-c refuses both.
+    /// - Parameter fillingEmptyTypes: whether types that avro-c cannot handle are replaced by ones of the same bytes:
+    ///   records without fields get a null, fixed types of no bytes become such records, and enums without symbols, of
+    ///   which no value exists, get one.
     static func text(of type: AvroType, _ definitions: [AvroDefinition], fillingEmptyTypes: Bool = false) -> String {
         var defined: Set<Int> = []
         let complete = fillingEmptyTypes ? definitions.map(filled) : definitions
@@ -10,10 +11,10 @@ enum CanonicalForm {
 
     private static func filled(_ definition: AvroDefinition) -> AvroDefinition {
         var definition = definition
+        let nothing = AvroField(name: "nothing", aliases: [], type: .primitive(.null, logicalType: nil))
         switch definition.shape {
-        case .record(let fields) where fields.isEmpty:
-            let nothing = AvroType.primitive(.null, logicalType: nil)
-            definition.shape = .record([AvroField(name: "nothing", aliases: [], type: nothing)])
+        case .record(let fields) where fields.isEmpty: definition.shape = .record([nothing])
+        case .fixed(size: 0, _): definition.shape = .record([nothing])
         case .enumeration(let symbols, _) where symbols.isEmpty:
             definition.shape = .enumeration(symbols: ["nothing"], defaultSymbol: nil)
         default: break

@@ -38,7 +38,9 @@ package struct JSONParser {
     private mutating func nested(
         _ parse: (inout JSONParser) throws(AvroError) -> JSONValue
     ) throws(AvroError) -> JSONValue {
-        guard depth < JSONParser.maximumDepth else { throw error("nested deeper than \(JSONParser.maximumDepth) levels") }
+        guard depth < JSONParser.maximumDepth else {
+            throw error("nested deeper than \(JSONParser.maximumDepth) levels")
+        }
         depth += 1
         defer { depth -= 1 }
         position += 1

@@ -8,11 +8,8 @@ enum SchemaChecker {
 
     /// - Returns: the definitions with their fields' `defaultValue` set.
     static func check(_ definitions: [AvroDefinition]) throws(AvroError) -> [AvroDefinition] {
-        var sizes: [Int?] = Array(repeating: nil, count: definitions.count)
-        var open: Set<Int> = []
-        for index in definitions.indices {
-            _ = try inlineValues(of: index, definitions, &sizes, &open)
-        }
+        var sizes = InlineSizes(definitions)
+        for index in definitions.indices { try sizes.size(of: index) }
         var checked = definitions
         var defaults = DefaultBuilder(definitions: definitions, budget: maximumDefaultValues)
         for index in checked.indices {
@@ -29,33 +26,57 @@ enum SchemaChecker {
         }
         return checked
     }
+}
 
-    private static func inlineValues(
-        of index: Int, _ definitions: [AvroDefinition], _ sizes: inout [Int?], _ open: inout Set<Int>
-    ) throws(AvroError) -> Int {
-        if let size = sizes[index] { return size }
+/// How much each definition holds directly: what a value of it takes before anything in a union, array or map.
+private struct InlineSizes {
+    fileprivate struct Size {
+        var values: Int
+        var depth: Int
+    }
+
+    private let definitions: [AvroDefinition]
+    private var known: [Size?]
+    private var open: Set<Int> = []
+
+    init(_ definitions: [AvroDefinition]) {
+        self.definitions = definitions
+        known = Array(repeating: nil, count: definitions.count)
+    }
+
+    @discardableResult
+    fileprivate mutating func size(of index: Int) throws(AvroError) -> Size {
+        if let size = known[index] { return size }
+        let definition = definitions[index]
         guard open.insert(index).inserted else {
             throw AvroError(
                 .invalidSchema,
-                "the record \(definitions[index].name) contains itself outside of a union, array or map, so no value of it could end"
-            )
+                "the record \(definition.name) contains itself outside of a union, array or map, so no value could end")
         }
         defer { open.remove(index) }
-        var total = 1
-        for field in definitions[index].fields {
+        var size = Size(values: 1, depth: 1)
+        for field in definition.fields {
             if case .named(let inner) = field.type {
-                total += try inlineValues(of: inner, definitions, &sizes, &open)
+                let innerSize = try self.size(of: inner)
+                size.values += innerSize.values
+                size.depth = max(size.depth, innerSize.depth + 1)
             } else {
-                total += 1
+                size.values += 1
             }
-            guard total <= maximumInlineValues else {
+            guard size.values <= SchemaChecker.maximumInlineValues else {
                 throw AvroError(
                     .invalidSchema,
-                    "the record \(definitions[index].name) holds more than \(maximumInlineValues) values directly")
+                    "the record \(definition.name) holds more than \(SchemaChecker.maximumInlineValues) values directly"
+                )
+            }
+            guard size.depth <= AvroSchema.maximumDepth else {
+                throw AvroError(
+                    .invalidSchema,
+                    "the record \(definition.name) holds records nested deeper than \(AvroSchema.maximumDepth) levels")
             }
         }
-        sizes[index] = total
-        return total
+        known[index] = size
+        return size
     }
 }
 
@@ -119,7 +140,8 @@ struct DefaultBuilder {
             for field in fields {
                 guard let fieldJSON = json[field.name] ?? field.defaultJSON else {
                     throw AvroError(
-                        .invalidSchema, "the field \"\(field.name)\" of \(definition.name) is missing and has no default")
+                        .invalidSchema,
+                        "the field \"\(field.name)\" of \(definition.name) is missing and has no default")
                 }
                 values.append(AvroValue.Field(name: field.name, value: try value(fieldJSON, field.type)))
             }

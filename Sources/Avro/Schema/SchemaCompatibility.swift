@@ -30,11 +30,13 @@ public struct AvroIncompatibility: Sendable, Hashable, CustomStringConvertible {
         switch kind {
         case .nameMismatch: "The name of the schema has changed (path '\(path)')"
         case .fixedSizeMismatch:
-            "The size of FIXED type field at path '\(path)' in the \(reader) schema does not match with the \(writer) schema"
+            "The size of FIXED type field at path '\(path)' in the \(reader) schema does not match with "
+                + "the \(writer) schema"
         case .missingEnumSymbols:
             "The \(reader) schema is missing enum symbols '\(detail)' at path '\(path)' in the \(writer) schema"
         case .readerFieldMissingDefaultValue:
-            "The field '\(detail)' at path '\(path)' in the \(reader) schema has no default value and is missing in the \(writer) schema"
+            "The field '\(detail)' at path '\(path)' in the \(reader) schema has no default value and "
+                + "is missing in the \(writer) schema"
         case .typeMismatch:
             "The type (path '\(path)') of a field in the \(reader) schema does not match with the \(writer) schema"
         case .missingUnionBranch:
@@ -124,29 +126,23 @@ private struct CompatibilityCheck {
                     detail: "reader type: \(to.kind) not compatible with writer type: \(from.kind)")
             ]
         }
-        var found: [AvroIncompatibility] = []
-        if !to.accepts(nameOf: from) {
-            found.append(
-                AvroIncompatibility(kind: .nameMismatch, path: path + "/name", detail: "expected: \(from.name)"))
+        // Two types of different names are not compared further: what else differs says nothing.
+        guard to.accepts(nameOf: from) else {
+            return [AvroIncompatibility(kind: .nameMismatch, path: path + "/name", detail: "expected: \(from.name)")]
         }
         switch (to.shape, from.shape) {
         case (.fixed(let toSize, _), .fixed(let fromSize, _)) where toSize != fromSize:
-            found.append(
-                AvroIncompatibility(
-                    kind: .fixedSizeMismatch, path: path + "/size", detail: "expected: \(fromSize), found: \(toSize)"))
+            let detail = "expected: \(fromSize), found: \(toSize)"
+            return [AvroIncompatibility(kind: .fixedSizeMismatch, path: path + "/size", detail: detail)]
         case (.enumeration(let toSymbols, nil), .enumeration(let fromSymbols, _)):
             let missing = fromSymbols.filter { !toSymbols.contains($0) }
-            if !missing.isEmpty {
-                found.append(
-                    AvroIncompatibility(
-                        kind: .missingEnumSymbols, path: path + "/symbols",
-                        detail: "[" + missing.joined(separator: ", ") + "]"))
-            }
+            guard !missing.isEmpty else { return [] }
+            let detail = "[" + missing.joined(separator: ", ") + "]"
+            return [AvroIncompatibility(kind: .missingEnumSymbols, path: path + "/symbols", detail: detail)]
         case (.record(let toFields), .record(let fromFields)):
-            found += compareFields(toFields, fromFields, path: path)
-        default: break
+            return compareFields(toFields, fromFields, path: path)
+        default: return []
         }
-        return found
     }
 
     private mutating func compareFields(
@@ -169,11 +165,10 @@ private struct CompatibilityCheck {
     }
 
     private func mismatch(_ readerType: AvroType, _ writerType: AvroType, _ path: String) -> AvroIncompatibility {
-        AvroIncompatibility(
+        let (wanted, found) = (reader.describe(readerType), writer.describe(writerType))
+        return AvroIncompatibility(
             kind: .typeMismatch, path: path.isEmpty ? "/" : path,
-            detail:
-                "reader type: \(reader.describe(readerType)) not compatible with writer type: \(writer.describe(writerType))"
-        )
+            detail: "reader type: \(wanted) not compatible with writer type: \(found)")
     }
 }
 

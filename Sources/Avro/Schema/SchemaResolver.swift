@@ -63,7 +63,8 @@ package struct SchemaResolver: Sendable {
         case (.enumeration(let symbol), .enumeration, .enumeration(let symbols, let defaultSymbol)):
             if symbols.contains(symbol) { return value }
             guard let defaultSymbol else {
-                throw AvroError(.incompatibleSchema, "the enum \(to.name) has neither the symbol \(symbol) nor a default")
+                throw AvroError(
+                    .incompatibleSchema, "the enum \(to.name) has neither the symbol \(symbol) nor a default")
             }
             return .enumeration(defaultSymbol)
         case (.record(let values), .record(let source), .record(let target)):

@@ -40,7 +40,7 @@ final class BrokerCore {
     private var expiryTask: Scheduled<Void>?
     private var expiryAt: Timestamp?
     private(set) var isOverloaded = false
-    private let uptimeAtStart = NIODeadline.now()
+    private var lastReading = (instant: NIODeadline.now(), time: BrokerCore.wallClock())
 
     /// - Parameter onFailure: called when the database could not be written; the broker has to stop.
     init(
@@ -66,7 +66,16 @@ final class BrokerCore {
         Timestamp(millisecondsSinceEpoch: Int64(Date().timeIntervalSince1970 * 1000))
     }
 
-    var now: Timestamp { Self.wallClock() }
+    /// The wall clock, except that it never goes back: when somebody sets it back, time goes on from where it was.
+    var now: Timestamp {
+        let instant = NIODeadline.now()
+        let elapsed = Duration.nanoseconds((instant - lastReading.instant).nanoseconds)
+        // Of the time since the last reading only whole milliseconds count; the rest stays for the next.
+        let floor = lastReading.time.advanced(by: elapsed)
+        let time = max(floor, Self.wallClock())
+        if time > lastReading.time { lastReading = (instant, time) }
+        return time
+    }
 
     func makeToken() -> RequestToken {
         nextToken += 1
@@ -134,6 +143,7 @@ final class BrokerCore {
         }
     }
 
+    @inline(never)
     private func decode<Request: WireRequest>(_ wire: inout WireCodec) throws(WireError) -> Request {
         var request = Request()
         try wire.structure(&request)

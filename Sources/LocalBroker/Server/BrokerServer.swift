@@ -84,7 +84,8 @@ final class BrokerServer: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard core.value.connections.count < maximumConnections else {
-                        logger.warning("too many connections; one is refused", metadata: ["limit": "\(maximumConnections)"])
+                        logger.warning(
+                            "too many connections; one is refused", metadata: ["limit": "\(maximumConnections)"])
                         throw ChannelError.operationUnsupported
                     }
                     try channel.pipeline.syncOperations.addHandler(ConnectionHandler(core: core.value))

@@ -227,6 +227,7 @@ struct RequestContext {
 
     var connection: ConnectionHandler? { slot.connection }
 
+    @inline(never)
     func respond(_ response: some WireStructure, sizeHint: Int = 128) {
         do throws(WireError) {
             slot.fill(

@@ -79,7 +79,8 @@ struct BrokerDatabase: Sendable {
             // A checkpoint writes pages back (and syncs them); fewer, larger ones cost less.
             try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
             try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
-            try database.execute(sql: "PRAGMA cache_size = -8000")
+            // In KiB. Appending needs few pages; readers go through the log once.
+            try database.execute(sql: "PRAGMA cache_size = \(database.configuration.readonly ? -1000 : -8000)")
             try database.execute(sql: "PRAGMA temp_store = MEMORY")
         }
         return configuration

@@ -16,6 +16,8 @@ struct CompactionRound: Sendable {
     var deleteRetention: Int64
     var aborted: [AbortedTransaction]
     var now: Int64
+    /// The log's ``PartitionLog/appendedBytes`` when the round was planned.
+    var appendedBytes: Int64
 
     struct Outcome: Sendable {
         var compactedOffset: Int64

@@ -59,7 +59,8 @@ struct Compactor {
             return false
         }
         bytes.withUnsafeBytes { raw in
-            guard let header = RecordBatchHeader(raw), !header.isCompressed, !header.isControl, !isAborted(header) else {
+            guard let header = RecordBatchHeader(raw), !header.isCompressed, !header.isControl, !isAborted(header)
+            else {
                 return
             }
             var reader = RecordReader(batch: raw)

@@ -125,7 +125,8 @@ extension BrokerCore {
                     ? .max : now - min(now, configuration.minimumCompactionLagMilliseconds),
                 minimumCleanableRatio: configuration.minimumCleanableRatio,
                 deleteRetention: configuration.deleteRetentionMilliseconds,
-                aborted: log.ledger.abortedTransactions(fetchOffset: 0, upperBound: log.lastStableOffset), now: now)
+                aborted: log.ledger.abortedTransactions(fetchOffset: 0, upperBound: log.lastStableOffset), now: now,
+                appendedBytes: log.appendedBytes)
         ]
     }
 
@@ -140,8 +141,9 @@ extension BrokerCore {
     func finish(_ retention: Retention, _ outcome: Retention.Outcome, whenDurable: @escaping () -> Void) {
         if let (topic, log) = catalog.find(partitionID: retention.partitionID) {
             let retentionMilliseconds = topic.configuration.retentionMilliseconds
-            if retentionMilliseconds >= 0, let first = outcome.firstTimestamp {
-                log.nextRetentionCheck = first.addingReportingOverflow(retentionMilliseconds).partialValue
+            if retentionMilliseconds >= 0 {
+                let (expiry, overflow) = (outcome.firstTimestamp ?? 0).addingReportingOverflow(retentionMilliseconds)
+                log.nextRetentionCheck = outcome.firstTimestamp == nil ? 0 : overflow ? .max : expiry
             } else {
                 log.nextRetentionCheck = now.millisecondsSinceEpoch + Self.recheckMilliseconds
             }
@@ -164,11 +166,13 @@ extension BrokerCore {
         guard let (_, log) = catalog.find(partitionID: compaction.partitionID) else { return }
         log.noteCompaction(
             upTo: outcome.compactedOffset, compactedBytes: outcome.compactedBytes,
-            uncompactedBytes: outcome.uncompactedBytes)
+            // What came meanwhile may be counted twice, but never not at all: the next round counts anew.
+            uncompactedBytes: outcome.uncompactedBytes + log.appendedBytes - compaction.appendedBytes)
         // A horizon that has passed and is still there is held by a compressed batch: no need to look all the time.
         log.nextDeleteHorizon = outcome.nextDeleteHorizon.map { $0 > compaction.now ? $0 : compaction.now + 3_600_000 }
-        let hasProgress = outcome.compactedOffset > compaction.compactedOffset
-        log.nextCompactionCheck = hasProgress ? 0 : compaction.now + Self.recheckMilliseconds
+        // What is left is too new to be compacted: no need to look at it all the time.
+        let isHeldBack = outcome.hasRun && outcome.compactedOffset < compaction.upperBound
+        log.nextCompactionCheck = isHeldBack ? compaction.now + Self.recheckMilliseconds : 0
         if outcome.hasRun {
             logger.debug(
                 "log compacted",

@@ -31,6 +31,8 @@ final class PartitionLog {
     /// Bytes below and from `compactedOffset` on; nil until maintenance has counted them.
     var compactedBytes: Int64?
     private(set) var uncompactedBytes: Int64?
+    /// Bytes of all batches since the broker started.
+    private(set) var appendedBytes: Int64 = 0
     /// Maintenance need not look before this, in milliseconds since 1970.
     var nextRetentionCheck: Int64 = 0
     var nextCompactionCheck: Int64 = 0
@@ -60,6 +62,7 @@ final class PartitionLog {
         placed.assign(baseOffset: nextOffset)
         nextOffset = placed.lastOffset + 1
         uncompactedBytes? += Int64(placed.bytes.count)
+        appendedBytes += Int64(placed.bytes.count)
         tail.append(placed)
         return placed
     }
@@ -83,16 +86,17 @@ final class PartitionLog {
     /// Takes note of what a round of compaction has counted.
     func noteCompaction(upTo offset: Int64, compactedBytes: Int64, uncompactedBytes: Int64) {
         compactedOffset = max(compactedOffset, offset)
+        // The tail holds what has gone: from now on it is read from the database.
+        tailStartOffset = max(tailStartOffset, compactedOffset)
         self.compactedBytes = compactedBytes
         self.uncompactedBytes = uncompactedBytes
     }
 
     // MARK: Reading
 
-
     func dropOldestFromTail() {
         guard let dropped = tail.popFirst() else { return }
-        tailStartOffset = dropped.lastOffset + 1
+        tailStartOffset = max(tailStartOffset, dropped.lastOffset + 1)
     }
 
     /// True if everything from `offset` on can be read from memory.

@@ -94,7 +94,7 @@ struct TopicConfiguration: Sendable {
         for (name, value) in values { try Self.check(name, value) }
         self.values = values
         func integer(_ name: String) -> Int64 { Int64(value(name)) ?? 0 }
-        let policies = value("cleanup.policy").split(separator: ",").map { $0.trimmingSpaces() }
+        let policies = Self.items(of: value("cleanup.policy"))
         maximumMessageBytes = Int(integer("max.message.bytes"))
         usesLogAppendTime = value("message.timestamp.type") == "LogAppendTime"
         isCompacted = policies.contains("compact")
@@ -124,7 +124,7 @@ struct TopicConfiguration: Sendable {
         case .choice(let choices):
             guard choices.contains(value) else { throw invalid("it must be one of \(choices.joined(separator: ", "))") }
         case .list(let choices):
-            let items = value.split(separator: ",").map { $0.trimmingSpaces() }
+            let items = Self.items(of: value)
             guard !items.isEmpty, items.allSatisfy(choices.contains) else {
                 throw invalid("it must be a list of \(choices.joined(separator: ", "))")
             }
@@ -136,10 +136,8 @@ struct TopicConfiguration: Sendable {
             }
         }
     }
-}
 
-extension Substring {
-    fileprivate func trimmingSpaces() -> String {
-        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    private static func items(of list: String) -> [String] {
+        list.split { $0 == "," || $0 == " " }.map(String.init)
     }
 }

@@ -28,6 +28,8 @@ struct WireError: Error, CustomStringConvertible {
 }
 
 /// Reads or writes the primitive types of one message in one version.
+///
+/// The primitives are kept out of line: a hundred field lists that each contain them cost minutes of compilation.
 struct WireCodec {
     let version: Int16
     let isFlexible: Bool
@@ -60,34 +62,41 @@ struct WireCodec {
 
     // MARK: Fixed-size fields
 
+    @inline(never)
     mutating func int8(_ value: inout Int8, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         try integer(&value, since, until)
     }
 
+    @inline(never)
     mutating func int16(_ value: inout Int16, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         try integer(&value, since, until)
     }
 
+    @inline(never)
     mutating func int32(_ value: inout Int32, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         try integer(&value, since, until)
     }
 
+    @inline(never)
     mutating func int64(_ value: inout Int64, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         try integer(&value, since, until)
     }
 
+    @inline(never)
     mutating func bool(_ value: inout Bool, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         var byte: Int8 = value ? 1 : 0
         try integer(&byte, since, until)
         if isReading, includes(since, until) { value = byte != 0 }
     }
 
+    @inline(never)
     mutating func error(_ value: inout KafkaErrorCode, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         var code = value.rawValue
         try integer(&code, since, until)
         if isReading, includes(since, until) { value = KafkaErrorCode(rawValue: code) }
     }
 
+    @inline(never)
     mutating func topicID(_ value: inout TopicID, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         try integer(&value.high, since, until)
         try integer(&value.low, since, until)
@@ -113,6 +122,7 @@ struct WireCodec {
 
     // MARK: Strings and bytes
 
+    @inline(never)
     mutating func string(_ value: inout String, since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         guard includes(since, until) else { return }
         var optional: String? = value
@@ -121,6 +131,7 @@ struct WireCodec {
         if isReading { value = present }
     }
 
+    @inline(never)
     mutating func nullableString(
         _ value: inout String?, since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
@@ -129,6 +140,7 @@ struct WireCodec {
     }
 
     /// A nullable string in the given encoding, for the request header, whose client id is never compact.
+    @inline(never)
     mutating func nullableString(_ value: inout String?, compact: Bool) throws(WireError) {
         if isReading {
             let length: Int
@@ -164,6 +176,7 @@ struct WireCodec {
         }
     }
 
+    @inline(never)
     mutating func bytes(_ value: inout [UInt8], since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         guard includes(since, until) else { return }
         if isReading {
@@ -181,6 +194,7 @@ struct WireCodec {
     }
 
     /// Record batches: on reading a slice of the request's own buffer, on writing the concatenated batches.
+    @inline(never)
     mutating func records(_ value: inout Records) throws(WireError) {
         if isReading {
             let length = try readLength()
@@ -206,6 +220,7 @@ struct WireCodec {
 
     // MARK: Arrays and structures
 
+    @inline(never)
     mutating func array<Element: WireStructure>(
         _ value: inout [Element], since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
@@ -215,6 +230,7 @@ struct WireCodec {
         if isReading { value = optional ?? [] }
     }
 
+    @inline(never)
     mutating func nullableArray<Element: WireStructure>(
         _ value: inout [Element]?, since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
@@ -243,6 +259,7 @@ struct WireCodec {
         }
     }
 
+    @inline(never)
     mutating func int32Array(_ value: inout [Int32], since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         guard includes(since, until) else { return }
         if isReading {
@@ -258,6 +275,7 @@ struct WireCodec {
         }
     }
 
+    @inline(never)
     mutating func stringArray(
         _ value: inout [String], since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
@@ -266,6 +284,7 @@ struct WireCodec {
         if isReading, includes(since, until) { value = optional ?? [] }
     }
 
+    @inline(never)
     mutating func nullableStringArray(
         _ value: inout [String]?, since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
@@ -294,12 +313,14 @@ struct WireCodec {
     }
 
     /// A structure: its fields, then in flexible versions its tagged fields.
+    @inline(never)
     mutating func structure<Value: WireStructure>(_ value: inout Value) throws(WireError) {
         try value.fields(&self)
         if isFlexible { try taggedFields() }
     }
 
     /// Skips the tagged fields that a peer sends; writes that there are none.
+    @inline(never)
     mutating func taggedFields() throws(WireError) {
         guard isReading else {
             writeUnsignedVarint(0)

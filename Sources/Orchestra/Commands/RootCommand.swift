@@ -27,8 +27,10 @@ struct RootCommand: AsyncParsableCommand {
             ])
     }
 
-    /// Parses, runs, prints an error if there is one, and ends the process with the right status.
-    static func runProcess(arguments: [String]) async -> Never {
+    /// Parses, runs, and prints an error if there is one.
+    ///
+    /// - Returns: the exit status.
+    static func run(arguments: [String]) async -> Int32 {
         do {
             var command = try parseAsRoot(arguments)
             if var asyncCommand = command as? any AsyncParsableCommand {
@@ -36,17 +38,40 @@ struct RootCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
-            Foundation.exit(0)
-        } catch let failure as CommandFailure {
-            Foundation.exit(failure.status)
-        } catch let problems as ConfigurationProblems {
-            Console.printError("error: \(problems)")
-            Foundation.exit(ExitStatus.badConfiguration)
-        } catch let error as OrchestraError {
-            Console.printError("error: \(error.textForPeople)")
-            Foundation.exit(error.code == .badConfiguration ? ExitStatus.badConfiguration : ExitStatus.failure)
+            return 0
         } catch {
-            exit(withError: error)
+            return report(error)
         }
+    }
+
+    /// Says what went wrong.
+    ///
+    /// - Returns: the exit status that belongs to it.
+    private static func report(_ error: any Error) -> Int32 {
+        switch error {
+        case let failure as CommandFailure:
+            return failure.status
+        case let error as OrchestraError:
+            Console.printError("error: \(describe(error))")
+            return error.code == .badConfiguration ? ExitStatus.badConfiguration : ExitStatus.failure
+        case is ConfigurationProblems:
+            Console.printError("error: \(describe(error))")
+            return ExitStatus.badConfiguration
+        default:
+            let status = exitCode(for: error)
+            // The argument parser knows its own errors (wrong usage), and requests for help or the version.
+            guard status == .success || status == .validationFailure else {
+                Console.printError("error: \(describe(error))")
+                return ExitStatus.failure
+            }
+            let text = fullMessage(for: error)
+            if status.isSuccess { Console.print(text) } else { Console.printError(text) }
+            return status.rawValue
+        }
+    }
+
+    /// What a person reads of an error.
+    static func describe(_ error: any Error) -> String {
+        (error as? OrchestraError)?.textForPeople ?? "\(error)"
     }
 }

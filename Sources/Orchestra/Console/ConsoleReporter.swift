@@ -31,7 +31,9 @@ struct ConsoleReporter: ClusterReporter {
         case .stopping(let name):
             say("  stopping \(name)")
         case .stopped(let name, let exit):
-            if exit != .code(0) { say("  \(name) \(exit) while stopping; see \(report.logPath ?? "its log")") }
+            if exit != .code(0), exit != .signal(SIGTERM) {
+                say("  \(name) \(exit) while stopping; see \(report.logPath ?? "its log")")
+            }
         case .killing(let name, .graceTimePassed):
             say("  \(name) did not stop in time: killing it")
         case .killing(let name, .askedTwice):

@@ -19,7 +19,8 @@ struct NodeContext: Sendable {
         self.configuration = configuration
         self.logger = logger
         directory = DataDirectory(path: configuration[ConfigurationKeys.dataDirectory])
-        nodeID = configuration.optional(ConfigurationKeys.nodeID) ?? "\(role)-\(Self.hostName)"
+        nodeID =
+            configuration.optional(ConfigurationKeys.nodeID) ?? (role == "broker" ? role : "\(role)-\(Self.hostName)")
     }
 
     /// The host's name as far as a node id can hold it.

@@ -25,7 +25,7 @@ enum NodeGeneration {
         } catch {
             throw OrchestraError(
                 .badConfiguration, "cannot write \(path): \(error.localizedDescription)",
-                nextStep: "make it writable, or choose another directory with --data-dir", cause: error)
+                nextStep: "make it writable, or choose another directory with --data-dir")
         }
         return generation
     }

@@ -42,7 +42,7 @@ enum NodeProcess {
             let parts = try await build(context)
             try await runServices(parts, context: context, link: link)
         } catch {
-            link?.send(.failed(describe(error)))
+            link?.send(.failed(RootCommand.describe(error)))
             throw error
         }
     }
@@ -78,10 +78,6 @@ enum NodeProcess {
         await parts.close()
         context.logger.info("stopped", metadata: ["node": "\(context.nodeID)"])
     }
-
-    private static func describe(_ error: any Error) -> String {
-        (error as? OrchestraError)?.textForPeople ?? "\(error)"
-    }
 }
 
 /// Tells the log and the supervisor once the node serves.
@@ -94,7 +90,12 @@ private struct ReadinessService: Service {
         let start = ContinuousClock.now
         let addresses: [String: String]
         do {
-            addresses = try await cancelWhenGracefulShutdown { try await ready() }
+            addresses = try await cancelWhenGracefulShutdown {
+                let addresses = try await ready()
+                // A wait that a shutdown has ended says nothing about readiness.
+                try Task.checkCancellation()
+                return addresses
+            }
         } catch {
             // Stopped before it was ready. A part that failed throws its own error besides this one's.
             try await gracefulShutdown()

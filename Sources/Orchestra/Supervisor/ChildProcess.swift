@@ -88,6 +88,15 @@ final class ChildProcess: Sendable {
         }
     }
 
+    /// Whatever else this process has open (locks, port reservations, other children's pipes, what it inherited from
+    /// its own parent) stays here. Swift does not see glibc's `posix_spawn_file_actions_addclosefrom_np`.
+    private static func keepOpenFilesFromChildren() {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        for file in names.compactMap({ Int32($0) }) where file > STDERR_FILENO {
+            _ = fcntl(file, F_SETFD, FD_CLOEXEC)
+        }
+    }
+
     private static func posixSpawn(
         _ executable: String, arguments: [String], output: Int32, control: Int32
     ) throws(OrchestraError) -> pid_t {
@@ -112,6 +121,7 @@ final class ChildProcess: Sendable {
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT] { sigaddset(&signals, signal) }
         posix_spawnattr_setsigdefault(&attributes, &signals)
 
+        keepOpenFilesFromChildren()
         let programName = executable == ownExecutable ? CommandLine.arguments.first ?? "orchestra" : executable
         var argumentPointers = ([programName] + arguments).map { strdup($0) } + [nil]
         defer { argumentPointers.forEach { free($0) } }

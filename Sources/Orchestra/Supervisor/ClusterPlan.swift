@@ -16,6 +16,7 @@ struct ClusterPlan {
     struct Request {
         var configuration: ResolvedConfiguration
         var agents = 1
+        /// At least 1.
         var gateways = 1
         /// Free ports for everything, instead of those in the configuration.
         var freePorts = false
@@ -23,13 +24,19 @@ struct ClusterPlan {
         var inheritedArguments: [String] = []
     }
 
-    var stages: [[Child]]
-    var kafka: String
-    var registry: String
-    var gateways: [String]
-    var silos: [String]
+    /// In starting order; the children of one stage start together.
+    private(set) var stages: [[Child]] = []
+    private(set) var kafka = ""
+    private(set) var registry = ""
+    private(set) var gateways: [String] = []
+    private(set) var silos: [String] = []
     /// Held for as long as the cluster runs.
-    var reservations: [PortReservation]
+    var reservations: [PortReservation] { ports.reservations }
+
+    private let configuration: ResolvedConfiguration
+    private let commonArguments: [String]
+    private var connectionArguments: [String] = []
+    private var ports: PortChooser
 
     var children: [Child] { stages.flatMap { $0 } }
 
@@ -37,78 +44,92 @@ struct ClusterPlan {
     ///
     /// - Throws: ``OrchestraError`` with `unavailable` that names a taken port and the key that asked for it.
     init(_ request: Request) throws(OrchestraError) {
-        let configuration = request.configuration
-        var ports = PortChooser(takesFreePorts: request.freePorts)
-        let common =
+        configuration = request.configuration
+        ports = PortChooser(takesFreePorts: request.freePorts)
+        commonArguments =
             request.inheritedArguments + [
                 "--data-dir", configuration[ConfigurationKeys.dataDirectory],
                 "--log-level", configuration[ConfigurationKeys.logLevel],
                 "--log-format", configuration[ConfigurationKeys.logFormat],
                 "--supervised",
             ]
-        stages = []
-        gateways = []
+        try planBroker()
+        try planSilo()
+        planAgents(request.agents)
+        try planGateways(request.gateways)
+    }
 
-        let ownKafka = configuration.optional(ConfigurationKeys.kafkaBootstrapServers)
-        let ownRegistry = configuration.optional(ConfigurationKeys.registryURL)
-        var broker = Child(name: "broker", arguments: ["broker"] + common, place: "")
+    private mutating func planBroker() throws(OrchestraError) {
+        var arguments = ["broker"]
         var places: [String] = []
-        if let ownKafka {
-            kafka = ownKafka
-            broker.arguments.append("--no-kafka")
+        if let configured = configuration.optional(ConfigurationKeys.kafkaBootstrapServers) {
+            kafka = configured
+            arguments.append("--no-kafka")
+            if isFlag(ConfigurationKeys.kafkaBootstrapServers) { connectionArguments += ["--kafka", kafka] }
         } else {
             let address = try ports.choose(ConfigurationKeys.brokerListen, of: configuration, for: "broker")
             kafka = "\(address.connectable)"
-            broker.arguments += ["--listen", "\(address)"]
+            arguments += ["--listen", "\(address)"]
+            connectionArguments += ["--kafka", kafka]
             places.append("kafka \(kafka)")
         }
-        if let ownRegistry {
-            registry = ownRegistry
-            broker.arguments.append("--no-registry")
+        if let configured = configuration.optional(ConfigurationKeys.registryURL) {
+            registry = configured
+            arguments.append("--no-registry")
+            if isFlag(ConfigurationKeys.registryURL) { connectionArguments += ["--registry", registry] }
         } else {
             let address = try ports.choose(ConfigurationKeys.registryListen, of: configuration, for: "broker")
             registry = "http://\(address.connectable)"
-            broker.arguments += ["--registry-listen", "\(address)"]
+            arguments += ["--registry-listen", "\(address)"]
+            connectionArguments += ["--registry", registry]
             places.append("registry \(registry)")
         }
-        broker.place = places.joined(separator: ", ")
-        if !places.isEmpty { stages.append([broker]) }
-
-        // A registry URL may carry a password, which must not be on a command line that `ps` shows.
-        let connections =
-            (ownKafka == nil ? ["--kafka", kafka] : []) + (ownRegistry == nil ? ["--registry", registry] : [])
-        let silo = try ports.choose(ConfigurationKeys.siloListen, of: configuration, for: "silo-1")
-        silos = ["\(silo.connectable)"]
+        guard !places.isEmpty else { return }
         stages.append([
-            Child(
-                name: "silo-1",
-                arguments: ["silo", "--node-id", "silo-1", "--listen", "\(silo)"] + connections + common,
-                place: "\(silo)")
+            Child(name: "broker", arguments: arguments + commonArguments, place: places.joined(separator: ", "))
         ])
+    }
 
-        var clients: [Child] = []
-        for number in (0..<request.agents).map({ $0 + 1 }) {
-            clients.append(
-                Child(
-                    name: "agent-\(number)",
-                    arguments: ["agent", "--node-id", "agent-\(number)"] + connections + common,
-                    place: ""))
-        }
-        for number in (0..<request.gateways).map({ $0 + 1 }) {
+    /// What came from a flag is handed on as one. The rest the children read where we did: a registry's URL may carry a
+    /// password, which must not get onto a command line unless the user put it there.
+    private func isFlag(_ key: ConfigurationKey<String>) -> Bool {
+        configuration.source(of: key).hasPrefix("flag")
+    }
+
+    private mutating func planSilo() throws(OrchestraError) {
+        let address = try ports.choose(ConfigurationKeys.siloListen, of: configuration, for: "silo-1")
+        silos = ["\(address.connectable)"]
+        stages.append([
+            node("silo-1", arguments: ["silo", "--listen", "\(address)"], place: "\(address.connectable)")
+        ])
+    }
+
+    private mutating func planAgents(_ count: Int) {
+        stages.append((0..<count).map { node("agent-\($0 + 1)", arguments: ["agent"], place: "") })
+    }
+
+    private mutating func planGateways(_ count: Int) throws(OrchestraError) {
+        var stage: [Child] = []
+        for number in 1...count {
             // 8080, then 8082, 8083, …: the registry sits at 8081.
             let address = try ports.choose(
                 ConfigurationKeys.gatewayListen, of: configuration, for: "gateway-\(number)",
                 offset: number == 1 ? 0 : number)
-            gateways.append("http://\(address.connectable)")
-            clients.append(
-                Child(
-                    name: "gateway-\(number)",
-                    arguments: ["gateway", "--node-id", "gateway-\(number)", "--listen", "\(address)"]
-                        + ["--silos", silos.joined(separator: ",")] + connections + common,
-                    place: gateways[number - 1]))
+            let url = "http://\(address.connectable)"
+            gateways.append(url)
+            stage.append(
+                node(
+                    "gateway-\(number)",
+                    arguments: ["gateway", "--listen", "\(address)", "--silos", silos.joined(separator: ",")],
+                    place: url))
         }
-        stages.append(clients)
-        reservations = ports.reservations
+        stages.append(stage)
+    }
+
+    private func node(_ name: String, arguments: [String], place: String) -> Child {
+        Child(
+            name: name, arguments: arguments + ["--node-id", name] + connectionArguments + commonArguments, place: place
+        )
     }
 }
 

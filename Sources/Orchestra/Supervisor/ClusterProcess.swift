@@ -46,7 +46,7 @@ final class ClusterProcess {
     ///
     /// - Throws: ``OrchestraError`` if the cluster could not start.
     func run() async throws {
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+        let signals = await UnixSignalsSequence(trapping: Self.stopSignals)
         let outcome = await withDiscardingTaskGroup { group in
             group.addTask { [yield] in
                 for await _ in signals { yield.yield(.event(.stopRequested)) }
@@ -57,6 +57,14 @@ final class ClusterProcess {
         }
         try? FileManager.default.removeItem(atPath: directory.clusterFile)
         if case .startFailed(let name, let failure) = outcome { throw startError(name, failure) }
+    }
+
+    /// Under `nohup`, which ignores SIGHUP, the end of the terminal is no reason to stop.
+    private static var stopSignals: [UnixSignal] {
+        var hangUp = sigaction()
+        sigaction(SIGHUP, nil, &hangUp)
+        let isIgnored = unsafeBitCast(hangUp.__sigaction_handler.sa_handler, to: Int.self) == 1  // SIG_IGN
+        return isIgnored ? [.sigint, .sigterm] : [.sigint, .sigterm, .sighup]
     }
 
     private func runEvents(in group: inout DiscardingTaskGroup) async -> Supervisor.Outcome {
@@ -137,7 +145,11 @@ final class ClusterProcess {
     }
 
     private func notify(_ notice: Supervisor.Notice) {
-        if case .clusterReady = notice { isReady = true }
+        if case .clusterReady = notice {
+            isReady = true
+            // Whoever is told so may read the file at once.
+            writeState()
+        }
         let name = notice.childName
         let child = plan.children.first { $0.name == name }
         reporter.report(

@@ -31,7 +31,7 @@ struct DataDirectory: Sendable {
         } catch {
             throw OrchestraError(
                 .badConfiguration, "cannot make the directory \(subdirectory ?? path): \(error.localizedDescription)",
-                nextStep: "choose a directory that you may write to with --data-dir", cause: error)
+                nextStep: "choose a directory that you may write to with --data-dir")
         }
     }
 
@@ -45,7 +45,7 @@ struct DataDirectory: Sendable {
                 .badConfiguration, "cannot write in \(path): \(String(cString: strerror(errno)))",
                 nextStep: "choose a directory that you may write to with --data-dir")
         }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        guard Self.takeLock(file) else {
             close(file)
             let holder = (try? ClusterState.read(from: self)).map { " (process \($0.pid))" } ?? ""
             throw OrchestraError(
@@ -55,12 +55,21 @@ struct DataDirectory: Sendable {
         return DataDirectoryLock(file: file)
     }
 
+    /// Tries for a moment: `run` and its like look at the lock by taking it.
+    private static func takeLock(_ file: Int32) -> Bool {
+        for attempt in 0..<10 {
+            if attempt > 0 { usleep(20_000) }
+            if flock(file, LOCK_EX | LOCK_NB) == 0 { return true }
+        }
+        return false
+    }
+
     /// Whether a cluster runs here now.
     var isLocked: Bool {
         let file = open(lockFile, O_RDWR | O_CLOEXEC)
         guard file >= 0 else { return false }
         defer { close(file) }
-        return flock(file, LOCK_EX | LOCK_NB) != 0
+        return flock(file, LOCK_SH | LOCK_NB) != 0
     }
 }
 

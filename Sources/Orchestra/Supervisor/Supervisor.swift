@@ -19,6 +19,9 @@ struct Supervisor {
         var healthyAfter: Duration = .seconds(10)
         /// How long a child may take to stop before it is killed.
         var stopGrace: Duration = .seconds(20)
+        /// A second request that comes sooner is the first one told twice: `timeout` and some shells signal both a
+        /// process and its group.
+        var sameRequestWithin: Duration = .milliseconds(500)
         /// How often a child that does not get ready is mentioned.
         var slowStartNotice: Duration = .seconds(10)
     }
@@ -127,7 +130,7 @@ extension Supervisor {
         /// → stopping
         case running
         /// → finished
-        case stopping(Outcome)
+        case stopping(Outcome, since: Duration)
         /// no exit
         case finished
     }
@@ -320,7 +323,8 @@ extension Supervisor {
         switch phase {
         case .idle, .starting, .running:
             return beginStopping(.stopped, at: now)
-        case .stopping:
+        case .stopping(_, let since):
+            guard now - since >= timing.sameRequestWithin else { return [] }
             var directives: [Directive] = []
             for index in children.indices {
                 guard let pid = children[index].pid else { continue }
@@ -336,7 +340,7 @@ extension Supervisor {
     }
 
     private mutating func beginStopping(_ outcome: Outcome, at now: Duration) -> [Directive] {
-        phase = .stopping(outcome)
+        phase = .stopping(outcome, since: now)
         for index in children.indices {
             switch children[index].state {
             case .waiting, .delayed: children[index].state = .ended
@@ -348,7 +352,7 @@ extension Supervisor {
 
     /// Stops the last stage that still runs; finishes when none does.
     private mutating func continueStopping(at now: Duration) -> [Directive] {
-        guard case .stopping(let outcome) = phase else { return [] }
+        guard case .stopping(let outcome, _) = phase else { return [] }
         guard let stage = children.filter({ !$0.hasEnded }).map(\.stage).max() else {
             phase = .finished
             return [.finish(outcome)]

@@ -38,8 +38,8 @@ public struct GrainReference<G: Grain>: Sendable {
     /// - Parameters:
     ///   - command: what to do.
     ///   - deadline: how long to wait. Default: 10 s.
-    ///   - requestID: repeating a command with the same id gets the recorded reply instead of a second effect. Choose your
-    ///     own (1 to 128 bytes) to be able to repeat it from another process. Default: a random one.
+    ///   - requestID: repeating a command with the same id gets the recorded reply instead of a second effect. Choose
+    ///     your own (1 to 128 bytes) to be able to repeat it from another process. Default: a random one.
     /// - Returns: the grain's reply.
     /// - Throws: ``OrchestraError``; after `outcomeUnknown`, repeat with the same request id to find out.
     public func send<C: GrainCommand>(

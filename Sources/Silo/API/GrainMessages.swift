@@ -33,7 +33,8 @@ extension GrainQuery {
     public static var name: String { "\(Self.self)" }
 }
 
-/// The encoding of commands, queries and their replies: JSON, so that nodes of different versions understand each other.
+/// The encoding of commands, queries and their replies: JSON, so that nodes of different versions understand each
+/// other.
 package enum MessageCoding {
     /// - Throws: ``OrchestraError`` with `invalidArgument` for a value that JSON cannot hold (a NaN, say).
     package static func encode(_ value: some Encodable) throws(OrchestraError) -> [UInt8] {

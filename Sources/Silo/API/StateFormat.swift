@@ -76,7 +76,8 @@ package struct EncodedState: Sendable, Hashable {
 
     /// Takes Confluent's frame (0x00, big-endian id, Avro) apart.
     init(framed: [UInt8]) {
-        precondition(framed.count >= 5 && framed[0] == 0, "the record codec wrote \(framed.count) bytes without a frame")
+        precondition(
+            framed.count >= 5 && framed[0] == 0, "the record codec wrote \(framed.count) bytes without a frame")
         let id = framed[1...4].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         self.init(codec: .avro, schemaID: Int32(bitPattern: id), bytes: Array(framed[5...]))
     }

@@ -116,6 +116,12 @@ public struct Turn: Sendable {
                 "a record of \(record.size) bytes for \(record.topic) is over \(environment.limits.maximumRecordSize)",
                 nextStep: "send a reference instead of the data")
         }
+        effects.outgoingBytes += record.size
+        guard effects.outgoingBytes <= environment.limits.maximumTurnBytes else {
+            throw OrchestraError(
+                .tooLarge, "a turn of \(grain) sends more than \(environment.limits.maximumTurnBytes) bytes",
+                nextStep: "spread the work over several turns")
+        }
         effects.outgoing.append(record)
     }
 
@@ -132,6 +138,7 @@ package struct TurnEffects: Sendable, Hashable {
     }
 
     package var outgoing: [OutgoingRecord] = []
+    package var outgoingBytes = 0
     package var timers: [String: TimerChange] = [:]
     package var completes = false
 

@@ -13,7 +13,8 @@ package enum CommitFailure: Sendable, Hashable {
         switch error.kind {
         case .tooLarge, .unknownTopic: self = .abortedByContent
         case .retriable, .timedOut, .queueFull: self = .abortedByTransport
-        case .abortable: self = CommitFailure.transportErrors.contains(error.name) ? .abortedByTransport : .abortedByContent
+        case .abortable:
+            self = CommitFailure.transportErrors.contains(error.name) ? .abortedByTransport : .abortedByContent
         case .fenced, .fatal, .outcomeUnknown, .closed, .offsetOutOfRange, .badConfiguration:
             self = .ownershipInDoubt
         }

@@ -85,8 +85,8 @@ package struct GrainJob: Sendable {
 
     /// Runs turns as far as possible without suspending.
     ///
-    /// - Parameter beforeTurn: called with the job as it stands before each turn, so that it can be continued from there
-    ///   if the turn never ends.
+    /// - Parameter beforeTurn: called with the job as it stands before each turn, so that it can be continued from
+    ///   there if the turn never ends.
     /// - Returns: whether the job is finished.
     package mutating func runImmediately(beforeTurn: (GrainJob) -> Void = { _ in }) -> Bool {
         while !isFinished {

@@ -27,6 +27,7 @@ package protocol GrainKind: Sendable {
     var publishedStreams: [String: StreamDescription] { get }
     var commands: [String] { get }
     var queries: [String] { get }
+    func hasQuery(_ name: String) -> Bool
 
     func initial() -> any Grain
     func encode(_ grain: any Grain) throws -> EncodedState
@@ -70,6 +71,7 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
         bodies.keys.compactMap { if case .command(let name) = $0 { name } else { nil } }.sorted()
     }
     package var queries: [String] { answers.keys.sorted() }
+    package func hasQuery(_ name: String) -> Bool { answers[name] != nil }
 
     /// - Throws: ``OrchestraError`` with `badConfiguration` when two handlers have the same name, or a topic's name is
     ///   none.

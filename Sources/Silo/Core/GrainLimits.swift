@@ -4,6 +4,8 @@ package struct GrainLimits: Sendable, Hashable {
     package var maximumStateSize = 1 << 20
     /// One record that a turn sends. Default: 64 KiB less than the topics' `max.message.bytes`.
     package var maximumRecordSize = Topics.maximumMessageSize - (64 << 10)
+    /// All records that one turn sends. Default: 16 MiB.
+    package var maximumTurnBytes = 16 << 20
     /// The durable timers of one grain. Default: 256.
     package var maximumTimers = 256
     /// How long a turn may take, retries included. Default: 2 s.
@@ -34,6 +36,8 @@ package struct GrainLimits: Sendable, Hashable {
     package var maximumWaitingQueries = 8_192
     /// Decoded grains that one partition keeps besides their bytes. Default: 2,048.
     package var maximumLiveGrains = 2_048
+    /// The encoded state that those stand for. Default: 16 MiB.
+    package var maximumLiveBytes = 16 << 20
     /// Turns of suspending handlers that one partition runs at a time. Default: 64.
     package var maximumConcurrentTurns = 64
     /// The encoded state of all grains of one silo. Default: 2 GiB. Above it the silo takes no more input and refuses

@@ -1,36 +1,69 @@
 package import OrchestraCore
 
-/// Decoded grains, so that a busy grain is not decoded at every turn. Bounded: two generations, the older one is
-/// dropped when the younger one has grown to half the limit; a grain that is used moves to the younger.
+/// Decoded grains, so that a busy grain is not decoded at every turn. Bounded in number and bytes: two generations,
+/// the older one is dropped when the younger one has grown to half the limit; a grain that is used moves to the
+/// younger.
 package struct LiveGrains: Sendable {
-    private var young: [GrainID: any Grain] = [:]
-    private var old: [GrainID: any Grain] = [:]
-    private let generationSize: Int
+    private struct Generation: Sendable {
+        var grains: [GrainID: (value: any Grain, size: Int)] = [:]
+        var bytes = 0
 
-    package init(limit: Int) {
-        generationSize = max(limit / 2, 1)
-    }
-
-    package var count: Int { young.count + old.count }
-
-    package subscript(grain: GrainID) -> (any Grain)? {
-        mutating get {
-            if let value = young[grain] { return value }
-            guard let value = old.removeValue(forKey: grain) else { return nil }
-            insert(value, grain)
-            return value
+        mutating func insert(_ value: any Grain, _ grain: GrainID, size: Int) {
+            remove(grain)
+            grains[grain] = (value, size)
+            bytes += size
         }
-        set {
-            old[grain] = nil
-            if let newValue { insert(newValue, grain) } else { young[grain] = nil }
+
+        @discardableResult
+        mutating func remove(_ grain: GrainID) -> (value: any Grain, size: Int)? {
+            guard let removed = grains.removeValue(forKey: grain) else { return nil }
+            bytes -= removed.size
+            return removed
         }
     }
 
-    private mutating func insert(_ value: any Grain, _ grain: GrainID) {
-        if young.count >= generationSize {
+    private var young = Generation()
+    private var old = Generation()
+    private let generationCount: Int
+    private let generationBytes: Int
+
+    /// - Parameters:
+    ///   - limit: how many grains.
+    ///   - byteLimit: how many bytes of encoded state they may stand for.
+    package init(limit: Int, byteLimit: Int) {
+        generationCount = max(limit / 2, 1)
+        generationBytes = max(byteLimit / 2, 1)
+    }
+
+    package var count: Int { young.grains.count + old.grains.count }
+    package var bytes: Int { young.bytes + old.bytes }
+
+    /// The decoded state of a grain, if it is at hand.
+    package mutating func use(_ grain: GrainID) -> (any Grain)? {
+        if let entry = young.grains[grain] { return entry.value }
+        guard let entry = old.remove(grain) else { return nil }
+        insert(entry.value, grain, size: entry.size)
+        return entry.value
+    }
+
+    /// - Parameter size: the encoded state in bytes, before compression.
+    package mutating func keep(_ value: any Grain, _ grain: GrainID, size: Int) {
+        remove(grain)
+        insert(value, grain, size: size)
+    }
+
+    package mutating func remove(_ grain: GrainID) {
+        young.remove(grain)
+        old.remove(grain)
+    }
+
+    private mutating func insert(_ value: any Grain, _ grain: GrainID, size: Int) {
+        if young.grains.count >= generationCount || young.bytes + size > generationBytes {
             old = young
-            young = [:]
+            young = Generation()
         }
-        young[grain] = value
+        // One that alone exceeds the bound is decoded each time instead.
+        guard size <= generationBytes else { return }
+        young.insert(value, grain, size: size)
     }
 }

@@ -8,7 +8,8 @@ package import Records
 /// The order is what makes ownership safe (KAFKA.md, "Takeover traps"): first fence every earlier owner by initialising
 /// the transactional producer, then write the claim, and only then read the changelog to its end. Losing a
 /// transaction to fencing does not tell a rival from a broker that timed the transaction out, so the claim is read
-/// back: if nobody else has claimed the partition, it is begun again after a pause; otherwise this silo stops serving it.
+/// back: if nobody else has claimed the partition, it is begun again after a pause; otherwise this silo stops
+/// serving it.
 package struct PartitionLifecycle: Sendable {
     package enum State: Sendable, Hashable {
         /// → fencing, released
@@ -127,7 +128,8 @@ package struct PartitionLifecycle: Sendable {
         // A claim of this node by a later generation is a rival too: a restarted process of the same name.
         if let claim, claim.silo != silo || claim.generation > generation {
             let error = OrchestraError(
-                .notOwner, "partition \(partition) was taken over by silo \(claim.silo) (generation "
+                .notOwner,
+                "partition \(partition) was taken over by silo \(claim.silo) (generation "
                     + "\(claim.generation)) at \(claim.claimedAt.millisecondsSinceEpoch) ms",
                 nextStep: "run one silo for these topics, or give each its own cluster")
             return move(to: .stopped, .close(error))

@@ -30,9 +30,9 @@ package struct PartitionState: Sendable {
     /// Grain types that this silo does not know keep their state, but their timers wait for a silo that does.
     private let knownTypes: Set<GrainType>
 
-    package init(knownTypes: Set<GrainType>, liveLimit: Int) {
+    package init(knownTypes: Set<GrainType>, limits: GrainLimits) {
         self.knownTypes = knownTypes
-        live = LiveGrains(limit: liveLimit)
+        live = LiveGrains(limit: limits.maximumLiveGrains, byteLimit: limits.maximumLiveBytes)
     }
 
     /// The sequence of the last commit; 0 before the first.
@@ -77,12 +77,12 @@ package struct PartitionState: Sendable {
     }
 
     /// The decoded state of a grain, if it is at hand.
-    package mutating func liveGrain(_ grain: GrainID) -> (any Grain)? { live[grain] }
+    package mutating func liveGrain(_ grain: GrainID) -> (any Grain)? { live.use(grain) }
 
     /// Keeps a decoded state at hand, unless the grain has moved on since.
     package mutating func keepLive(_ value: any Grain, _ grain: GrainID, version: Int64) {
         guard case .readable(let record) = grains[grain], record.version == version else { return }
-        live[grain] = value
+        live.keep(value, grain, size: Int(record.uncompressedSize))
     }
 
     /// Takes out the timers that are due. Put them back with ``reinstate(_:)`` if their batch does not commit.
@@ -106,7 +106,11 @@ package struct PartitionState: Sendable {
         for commit in commits {
             let previous = grains[commit.grain]
             forgetSize(of: commit.grain)
-            live[commit.grain] = commit.record == nil ? nil : commit.live
+            if let value = commit.live, let record = commit.record {
+                live.keep(value, commit.grain, size: Int(record.uncompressedSize))
+            } else {
+                live.remove(commit.grain)
+            }
             guard let record = commit.record else {
                 grains[commit.grain] = nil
                 continue

@@ -27,7 +27,8 @@ package struct QueryWaiters: Sendable {
     package mutating func add(_ wait: QueryWait, until condition: Condition) throws(OrchestraError) {
         guard count < limit else {
             throw OrchestraError(
-                .overloaded, "\(count) queries wait in the partition of \(wait.grain)", nextStep: "try again in a moment")
+                .overloaded, "\(count) queries wait in the partition of \(wait.grain)",
+                nextStep: "try again in a moment")
         }
         count += 1
         switch condition {

@@ -70,7 +70,8 @@ package struct RecordPreparation: Sendable {
             return .direct(.deadLetter(code: "emptyKey", reason: "the record's key is empty"))
         }
         guard let key = String(validating: keyBytes, as: UTF8.self), (try? GrainID(type: "any", key: key)) != nil else {
-            let reason = "a key of \(keyBytes.count) bytes is no grain key: it is not UTF-8, has a NUL, or is longer "
+            let reason =
+                "a key of \(keyBytes.count) bytes is no grain key: it is not UTF-8, has a NUL, or is longer "
                 + "than \(GrainID.maximumKeyLength) bytes"
             return .direct(.deadLetter(code: "invalidKey", reason: reason))
         }

@@ -32,7 +32,8 @@ package struct RecordedRequests: Sendable, Hashable {
         {
             guard entries[dropped].at <= settled else {
                 throw OrchestraError(
-                    .overloaded, "the grain remembers \(entries.count - dropped) requests of the last "
+                    .overloaded,
+                    "the grain remembers \(entries.count - dropped) requests of the last "
                         + "\(limits.minimumRequestAge), its limit", nextStep: "try again in a moment")
             }
             bytes -= entries[dropped].reply.count

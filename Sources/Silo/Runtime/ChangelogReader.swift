@@ -12,11 +12,13 @@ struct ChangelogReader: Sendable {
 
     /// How many records are taken at a time.
     private static let pageSize = 1_024
+    /// After how many records a long restore says how far it has come.
+    private static let reportInterval = 100_000
 
     /// Reads everything from `start` to the present end. The end is read now, so fence every other writer first.
     ///
-    /// A transaction leaves control markers behind its records, so the end is reached at the end-of-partition event, not
-    /// at the last record (DESIGN.md §6, rule 13).
+    /// A transaction leaves control markers behind its records, so the end is reached at the end-of-partition event,
+    /// not at the last record (DESIGN.md §6, rule 13).
     ///
     /// - Returns: how many records there were.
     func read(
@@ -38,7 +40,12 @@ struct ChangelogReader: Sendable {
         _ intake: any IntakeSource, to end: Int64, _ take: (RestoredItem) -> Void
     ) async throws -> Int {
         var count = 0
+        var nextReport = ChangelogReader.reportInterval
         while true {
+            if count >= nextReport {
+                logger.info("reading the changelog", metadata: ["records": "\(count)", "end": "\(end)"])
+                nextReport += ChangelogReader.reportInterval
+            }
             for event in try await intake.next(maximumRecords: ChangelogReader.pageSize) {
                 switch event {
                 case .endOfPartition(_, let nextOffset) where nextOffset >= end: return count

@@ -1,7 +1,6 @@
-import Metrics
-
 import EventLog
 import Logging
+import Metrics
 import OrchestraCore
 import Records
 import Synchronization
@@ -64,7 +63,7 @@ extension PartitionRuntime {
     private func query(
         _ request: GrainCallRequest, _ kind: any GrainKind, _ deadline: ContinuousClock.Instant
     ) async throws(OrchestraError) -> GrainCallReply {
-        guard kind.queries.contains(request.method) else {
+        guard kind.hasQuery(request.method) else {
             throw OrchestraError(
                 .unimplemented, "grain type \(kind.type) has no query \"\(request.method)\"",
                 nextStep: "it has: \(kind.queries.joined(separator: ", "))")
@@ -122,8 +121,8 @@ extension PartitionRuntime {
         }
     }
 
-    /// Waits until the partition has taken in what its input topics hold now: a trigger that was acknowledged before this
-    /// query may still be on its way.
+    /// Waits until the partition has taken in what its input topics hold now: a trigger that was acknowledged before
+    /// this query may still be on its way.
     private func waitForEnds(
         _ request: GrainCallRequest, _ deadline: ContinuousClock.Instant
     ) async throws(OrchestraError) {
@@ -172,7 +171,11 @@ extension PartitionRuntime {
         guard let state = try EncodedState(record) else { return kind.initial() }
         do {
             let value: any Grain
-            if let known = try kind.decode(state) { value = known } else { value = try await kind.decodeSuspending(state) }
+            if let known = try kind.decode(state) {
+                value = known
+            } else {
+                value = try await kind.decodeSuspending(state)
+            }
             shared.withLock { $0.state.keepLive(value, grain, version: record.version) }
             return value
         } catch {
@@ -186,7 +189,12 @@ extension PartitionRuntime {
 
     /// Looks after what time brings: deadlines, due timers, turns that take too long. Called every few milliseconds.
     func tick(at instant: ContinuousClock.Instant) {
-        executor.abandonOverdueTurns(at: instant)
+        for grain in executor.abandonOverdueTurns(at: instant) {
+            context.metrics.abandonedTurns.increment()
+            logger.error(
+                "a turn took too long and was abandoned",
+                metadata: ["grain": "\(grain)", "stillRunning": "\(executor.abandonedCount)"])
+        }
         let wall = context.clocks.wall()
         let isOverBudget = context.budget.isExceeded
         let (calls, begun, waits, hasWork, hasCrossed) = shared.withLock { shared in

@@ -1,7 +1,7 @@
-import Metrics
 import DequeModule
 import EventLog
 import Logging
+import Metrics
 import OrchestraCore
 import Records
 import Synchronization
@@ -78,8 +78,7 @@ final class PartitionRuntime: Sendable {
             Shared(
                 lifecycle: PartitionLifecycle(
                     partition: partition, silo: context.origin.nodeID, generation: context.generation),
-                state: PartitionState(
-                    knownTypes: Set(context.catalog.kinds.keys), liveLimit: limits.maximumLiveGrains),
+                state: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: limits),
                 mailbox: CallMailbox(
                     maximumCount: limits.maximumQueuedCalls, maximumBytes: limits.maximumQueuedCallBytes),
                 waiters: QueryWaiters(limit: limits.maximumWaitingQueries)))
@@ -189,116 +188,9 @@ final class PartitionRuntime: Sendable {
         }
     }
 
-    // MARK: Taking over
-
-    private func fence(
-        _ existing: (any TransactionSink)?
-    ) async -> (event: PartitionLifecycle.Event, producer: (any TransactionSink)?) {
-        var producer = existing
-        do throws(EventLogError) {
-            let mark = try await log.watermarks(of: Topics.state).high
-            shared.withLock { $0.changelogMark = mark }
-            let sink: any TransactionSink
-            if let producer { sink = producer } else { sink = try log.makeTransactions() }
-            producer = sink
-            try await sink.initialize(timeout: .seconds(10))
-            context.metrics.takeovers.increment()
-            return (.fenced, sink)
-        } catch {
-            if !isStopping { logger.warning("the partition cannot be fenced yet", metadata: ["error": "\(error)"]) }
-            return (.failed(error), producer)
-        }
-    }
-
-    private func writeClaim(_ producer: any TransactionSink) async -> PartitionLifecycle.Event {
-        let claim = PartitionClaim(
-            silo: context.origin.nodeID, generation: context.generation, claimedAt: context.clocks.wall())
-        do {
-            let record = context.origin.stateRecord(.claim, try context.origin.codec.encode(claim))
-            try await producer.commit(
-                TransactionBatch(records: [record], offsets: [:], groupID: context.origin.groupID))
-            return .claimed
-        } catch let error as EventLogError {
-            logger.warning("the claim could not be committed", metadata: ["error": "\(error)"])
-            return .failed(error)
-        } catch {
-            return .contradiction(
-                OrchestraError(.internalError, "partition \(partition): the claim cannot be encoded", cause: error))
-        }
-    }
-
-    private func readClaim() async -> PartitionLifecycle.Event {
-        let mark = shared.withLock { $0.changelogMark }
-        let reader = ChangelogReader(log: log, codec: context.origin.codec, logger: logger)
-        var claim: PartitionClaim?
-        do {
-            _ = try await reader.read(from: .offset(mark)) { item in
-                if case .claim(let found) = item { claim = found }
-            }
-            logger.warning(
-                "fenced; the last claim was read back", metadata: ["claimant": "\(claim?.silo ?? "none")"])
-            return .claimRead(claim)
-        } catch {
-            return failure(of: "the claim cannot be read back", error)
-        }
-    }
-
-    private func restore() async -> PartitionLifecycle.Event {
-        await context.restoreGate.enter {
-            let start = context.clocks.monotonic()
-            var state = PartitionState(
-                knownTypes: Set(context.catalog.kinds.keys), liveLimit: context.origin.limits.maximumLiveGrains)
-            do {
-                let reader = ChangelogReader(log: log, codec: context.origin.codec, logger: logger)
-                let count = try await reader.read(from: .beginning) { state.restore($0) }
-                state.finishRestore()
-                let starts = try await inputStarts(state)
-                context.metrics.restoredRecords.increment(by: Int64(count))
-                let duration = context.clocks.monotonic() - start
-                context.metrics.restoreTime.recordNanoseconds(duration.wholeMilliseconds * 1_000_000)
-                logger.info(
-                    "restored",
-                    metadata: [
-                        "grains": "\(state.grains.count)", "records": "\(count)", "bytes": "\(state.stateBytes)",
-                        "sequence": "\(state.sequence)", "milliseconds": "\(duration.wholeMilliseconds)",
-                    ])
-                install(state, starts)
-                return .restored
-            } catch {
-                return failure(of: "the partition cannot be restored", error)
-            }
-        }
-    }
-
-    private func inputStarts(_ state: PartitionState) async throws -> [String: Int64] {
-        var watermarks: [String: (low: Int64, high: Int64)] = [:]
-        for topic in context.catalog.inputTopics { watermarks[topic] = try await log.watermarks(of: topic) }
-        return try InputOffsets.starts(
-            progress: state.progress, isEmpty: state.isEmpty, partition: partition, watermarks: watermarks)
-    }
-
-    private func install(_ state: PartitionState, _ starts: [String: Int64]) {
-        shared.withLock { shared in
-            context.budget.add(state.stateBytes - shared.state.stateBytes)
-            shared.state = state
-            shared.takenIn = starts
-            shared.positionsAheadSince = nil
-        }
-    }
-
-    private func failure(of what: String, _ error: any Error) -> PartitionLifecycle.Event {
-        switch error {
-        case let error as OrchestraError where error.code != .unavailable: return .contradiction(error)
-        case let error as EventLogError:
-            if !isStopping { logger.warning("\(what)", metadata: ["error": "\(error)"]) }
-            return .failed(error)
-        default: return .failed(.closed("\(what): \(error)"))
-        }
-    }
-
     // MARK: Ending
 
-    private var isStopping: Bool {
+    var isStopping: Bool {
         shared.withLock { $0.lifecycle.state == .released || $0.isDraining }
     }
 
@@ -319,7 +211,8 @@ final class PartitionRuntime: Sendable {
         for call in inFlight {
             call.fail(
                 OrchestraError(
-                    .outcomeUnknown, "\(call.request.method) of \(call.request.grain) may or may not have been committed",
+                    .outcomeUnknown,
+                    "\(call.request.method) of \(call.request.grain) may or may not have been committed",
                     nextStep: "repeat it with the same request id"))
         }
         if case .failed(let error) = event {
@@ -336,7 +229,7 @@ final class PartitionRuntime: Sendable {
             shared.failure = reason
             shared.isServing = false
             context.budget.add(-shared.state.stateBytes)
-            shared.state = PartitionState(knownTypes: [], liveLimit: 1)
+            shared.state = PartitionState(knownTypes: [], limits: context.origin.limits)
             return (shared.mailbox.take(maximum: .max), shared.waiters.takeAll())
         }
         for call in calls { call.fail(reason) }

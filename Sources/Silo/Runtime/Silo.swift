@@ -9,8 +9,8 @@ import Synchronization
 
 /// A silo: the service that runs grains. It owns all partitions of its cluster.
 ///
-/// At its start it creates the topics that are missing, checks that all have the same number of partitions, registers the
-/// schemas, and takes the partitions over; it is ready when all of them are served. At a graceful shutdown every
+/// At its start it creates the topics that are missing, checks that all have the same number of partitions, registers
+/// the schemas, and takes the partitions over; it is ready when all of them are served. At a graceful shutdown every
 /// partition finishes and commits the batch in hand. Calls that come while partitions are restored wait within their
 /// deadlines.
 package final class Silo: Service, GrainCallHandler {
@@ -85,8 +85,9 @@ package final class Silo: Service, GrainCallHandler {
         let inputs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
         let changelogs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
         do {
-            try await prepare(admin)
-            await serve(makePartitions(admin: admin, inputs: inputs, changelogs: changelogs))
+            // Cancelled by a shutdown that comes before the start is through.
+            let isPrepared = try await cancelWhenGracefulShutdown { try await self.prepareWhenReachable(admin) }
+            if isPrepared { await serve(makePartitions(admin: admin, inputs: inputs, changelogs: changelogs)) }
         } catch {
             state.withLock { $0.failure = OrchestraError(.unavailable, "the silo could not start", cause: error) }
             await inputs.close()
@@ -98,6 +99,35 @@ package final class Silo: Service, GrainCallHandler {
         await changelogs.close()
         await admin.close()
         logger.info("the silo has stopped")
+    }
+
+    /// Prepares topics and schemas; waits for a broker or registry that cannot be reached (yet).
+    ///
+    /// - Returns: `false` if the silo was told to stop meanwhile.
+    private func prepareWhenReachable(_ admin: Admin) async throws -> Bool {
+        var pause = Duration.milliseconds(200)
+        while !Task.isCancelled {
+            do {
+                try await prepare(admin)
+                return true
+            } catch {
+                guard !Task.isCancelled else { return false }
+                guard Silo.mayPass(error) else { throw error }
+                logger.warning("waiting for the broker and the registry", metadata: ["error": "\(error)"])
+                // Ends early only when the silo stops.
+                try? await Task.sleep(for: pause)
+                pause = min(pause * 2, .seconds(5))
+            }
+        }
+        return false
+    }
+
+    private static func mayPass(_ error: any Error) -> Bool {
+        switch error {
+        case let error as EventLogError: error.kind == .retriable || error.kind == .timedOut
+        case let error as OrchestraError: error.code == .unavailable
+        default: false
+        }
     }
 
     private func prepare(_ admin: Admin) async throws {
@@ -113,6 +143,8 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     /// Registers every record that a silo writes or reads.
+    ///
+    /// - Throws: ``OrchestraError`` with the registry's own words when a change is incompatible.
     package static func registerSchemas(_ catalog: GrainCatalog, _ codec: any RecordCoding) async throws {
         try await codec.register(GrainStateRecord.self, subject: "\(Topics.state)-\(GrainStateRecord.avroName)")
         try await codec.register(PartitionClaim.self, subject: "\(Topics.state)-\(PartitionClaim.avroName)")
@@ -180,7 +212,9 @@ package final class Silo: Service, GrainCallHandler {
         let duration = configuration.clocks.monotonic() - start
         logger.info(
             "ready",
-            metadata: ["partitions": "\(configuration.partitionCount)", "milliseconds": "\(duration.wholeMilliseconds)"])
+            metadata: [
+                "partitions": "\(configuration.partitionCount)", "milliseconds": "\(duration.wholeMilliseconds)",
+            ])
     }
 
     // MARK: Calls

@@ -1,7 +1,7 @@
 import Metrics
 import OrchestraCore
 
-/// What a silo counts.
+/// What a silo counts. The lag of its inputs is among the consumer metrics of `EventLog`.
 struct SiloMetrics: Sendable {
     let turns = Counter(label: "orchestra_silo_turns_total")
     let turnFailures = Counter(label: "orchestra_silo_turn_failures_total")
@@ -15,9 +15,4 @@ struct SiloMetrics: Sendable {
     let restoreTime = Timer(label: "orchestra_silo_restore_time")
     let restoredRecords = Counter(label: "orchestra_silo_restored_records_total")
     let stateBytes = Gauge(label: "orchestra_silo_state_bytes")
-
-    /// How far a partition is behind the end of its inputs, in records, as seen when it last read to an end.
-    static func lag(partition: Int32) -> Gauge {
-        Gauge(label: "orchestra_silo_partition_lag", dimensions: [("partition", "\(partition)")])
-    }
 }

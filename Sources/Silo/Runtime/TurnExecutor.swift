@@ -1,4 +1,5 @@
 import DequeModule
+import OrchestraCore
 import Synchronization
 
 /// Runs the jobs of a batch: handlers that do not suspend one after the other in one task, the others at the same
@@ -66,18 +67,23 @@ final class TurnExecutor: Sendable {
     }
 
     /// Abandons the turns that have taken too long. Called regularly.
-    func abandonOverdueTurns(at instant: ContinuousClock.Instant) {
+    ///
+    /// - Returns: the grains whose turns were abandoned.
+    func abandonOverdueTurns(at instant: ContinuousClock.Instant) -> [GrainID] {
+        var abandoned: [GrainID] = []
         let finished = state.withLock { state -> Finished? in
             guard state.waiter != nil else { return nil }
             for index in state.slots.indices {
                 guard !state.slots[index].isDone, let start = state.slots[index].turnStart,
                     start.advanced(by: turnTime) <= instant
                 else { continue }
+                abandoned.append(state.slots[index].job.grain)
                 abandon(index, &state)
             }
             return finishIfDone(&state)
         }
         finished?.resume()
+        return abandoned
     }
 
     // MARK: Under the lock

@@ -45,7 +45,8 @@ package enum CallCodec {
     package static func check(_ request: GrainCallRequest, limits: TransportLimits) throws(OrchestraError) {
         guard (1...128).contains(request.requestID.utf8.count) else {
             throw OrchestraError(
-                .invalidArgument, "the request id of a call to \(request.grain) has \(request.requestID.utf8.count) "
+                .invalidArgument,
+                "the request id of a call to \(request.grain) has \(request.requestID.utf8.count) "
                     + "bytes", nextStep: "use 1 to 128 bytes of UTF-8")
         }
         guard (1...200).contains(request.method.utf8.count), request.after?.topic.utf8.count ?? 0 <= 249,

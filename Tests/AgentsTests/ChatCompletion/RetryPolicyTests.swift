@@ -10,7 +10,10 @@ struct RetryPolicyTests {
         func delay(_ attempt: Int, jitter: Double = 0) -> Duration? {
             policy.delay(after: attempt, serverDelay: nil, timeLeft: nil, jitter: jitter)
         }
-        #expect((1...6).map { delay($0) } == [.seconds(0.5), .seconds(1), .seconds(2), .seconds(4), .seconds(8), .seconds(8)])
+        #expect(
+            (1...6).map { delay($0) } == [
+                .seconds(0.5), .seconds(1), .seconds(2), .seconds(4), .seconds(8), .seconds(8),
+            ])
         #expect(delay(1, jitter: 1) == .seconds(0.375))
         #expect(delay(99) == .seconds(8))
         #expect(delay(100) == nil)

@@ -15,7 +15,8 @@ struct KernelTests {
             "p",
             functions: [
                 KernelFunction(
-                    "add", "Adds.", FunctionParameter("a", as: Int.self), FunctionParameter("b", as: Double.self, default: 0.5),
+                    "add", "Adds.", FunctionParameter("a", as: Int.self),
+                    FunctionParameter("b", as: Double.self, default: 0.5),
                     FunctionParameter("loud", as: Bool?.self), FunctionParameter("order", as: Order?.self)
                 ) { a, b, loud, order in
                     "\(Double(a) + b) \(loud.map(String.init) ?? "-") \(order?.item ?? "-")"
@@ -31,7 +32,8 @@ struct KernelTests {
         let missing = await errorOf { () async throws(KernelError) in try await kernel.invoke("p", "add") }
         #expect(missing?.message == "p.add needs the argument a, which is missing")
         let wrong = await errorOf { () async throws(KernelError) in try await kernel.invoke("p", "add", ["a": "two"]) }
-        #expect(wrong?.message == "the argument a of p.add does not fit: expected a whole number, got a string: \"two\"")
+        #expect(
+            wrong?.message == "the argument a of p.add does not fit: expected a whole number, got a string: \"two\"")
         let schema = try #require(plugin.function(named: "add")?.argumentsSchema)
         #expect(schema["required"] == ["a"])
         #expect(schema["properties"]?["b"] == ["type": "number", "default": 0.5])

@@ -18,8 +18,9 @@ struct PromptFolderTests {
             #expect(configuration.trimmingWhiteSpace() == prompt.configuration.trimmingWhiteSpace())
         }
         let files = try PromptFolder.plugins(in: Self.repository.appending(path: "Prompts").path)
-        #expect(Set(files.flatMap { plugin in plugin.functions.map { "\(plugin.name).\($0.name)" } })
-            == Set(EmbeddedPrompts.all.map { "\($0.plugin).\($0.function)" }))
+        #expect(
+            Set(files.flatMap { plugin in plugin.functions.map { "\(plugin.name).\($0.name)" } })
+                == Set(EmbeddedPrompts.all.map { "\($0.plugin).\($0.function)" }))
     }
 
     @Test("a folder replaces a built-in prompt")
@@ -76,14 +77,18 @@ struct PromptFolderTests {
             (#"{"input_variables": [{}]}"#, "input_variables[0].name: one or more of"),
             (#"{"input_variables": [{"name":"a"},{"name":"A"}]}"#, "input_variables[1].name: the variable"),
             (#"{"input_variables": [{"name":"a","is_required":"yes"}]}"#, "is_required: true or false is required"),
-            (#"{"execution_settings": {"default": {"temperature": "hot"}}}"#,
-                #"execution_settings.default.temperature: a number from 0 to 2 is required, got "hot""#),
+            (
+                #"{"execution_settings": {"default": {"temperature": "hot"}}}"#,
+                #"execution_settings.default.temperature: a number from 0 to 2 is required, got "hot""#
+            ),
             (#"{"execution_settings": {"default": {"temperature": 3}}}"#, "a number from 0 to 2 is required, got 3"),
             (#"{"execution_settings": {"default": {"max_tokens": 0}}}"#, "max_tokens: a whole number from 1 to"),
             (#"{"execution_settings": {"default": {"stop_sequences": [1]}}}"#, "stop_sequences: an array of strings"),
             (#"{"execution_settings": {"default": {"response_format": "xml"}}}"#, "response_format: allowed are"),
-            (#"{"execution_settings": {"default": {"function_choice_behavior": {"type": "maybe"}}}}"#,
-                #"function_choice_behavior.type: allowed are "auto", "required" and "none", got "maybe""#),
+            (
+                #"{"execution_settings": {"default": {"function_choice_behavior": {"type": "maybe"}}}}"#,
+                #"function_choice_behavior.type: allowed are "auto", "required" and "none", got "maybe""#
+            ),
         ])
     func mistakes(_ json: String, _ message: String) {
         #expect {
@@ -103,7 +108,10 @@ struct PromptFolderTests {
             (["A/B/config.json": "{}"], "A/B/skprompt.txt is missing"),
             (["A b/C/skprompt.txt": ""], "A b: the folder's name cannot name"),
             (["A/B/skprompt.txt": "{{$}}"], "A/B/skprompt.txt: line 1"),
-            (["A/B/skprompt.txt": String(repeating: "x", count: PromptFolder.maximumFileSize + 1)], "bytes; allowed are"),
+            (
+                ["A/B/skprompt.txt": String(repeating: "x", count: PromptFolder.maximumFileSize + 1)],
+                "bytes; allowed are"
+            ),
         ]
         for (files, message) in cases {
             try await withFolder(files) { folder in

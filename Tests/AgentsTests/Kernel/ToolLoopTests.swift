@@ -33,7 +33,9 @@ struct ToolLoopTests {
     @Test("a failure is a text that the model can correct")
     func failures() async throws {
         let chat = ScriptedChat(
-            .calls(("text-fail", "{}"), ("text-lower", "{}"), ("text-upper", "{bad"), ("text-upper", "[]"), ("text-upper", "")),
+            .calls(
+                ("text-fail", "{}"), ("text-lower", "{}"), ("text-upper", "{bad"), ("text-upper", "[]"),
+                ("text-upper", "")),
             .text("sorry"))
         let result = try await ask(chat, FunctionChoice(.auto))
         let answers = result.messages.filter { $0.role == .tool }.map(\.content)
@@ -56,7 +58,7 @@ struct ToolLoopTests {
     func none() async throws {
         let chat = ScriptedChat(.text("ok"))
         _ = try await ask(chat, FunctionChoice(.none, functions: ["text.upper"]))
-        #expect(chat.requests[0].toolChoice == .none)
+        #expect(chat.requests[0].toolChoice == ToolChoice.none)
         #expect(chat.requests[0].tools.map(\.name) == ["text-upper"])
         let disobedient = ScriptedChat(.calls(("text-upper", "{}")))
         let error = await errorOf { () async throws(KernelError) in
@@ -103,7 +105,7 @@ struct ToolLoopTests {
         let answers = result.messages.filter { $0.role == .tool }.map(\.content)
         #expect(answers[0...1] == ["A", "A"])
         #expect(answers[2].contains("3 times in a row"))
-        #expect(chat.requests.last?.toolChoice == .none)
+        #expect(chat.requests.last?.toolChoice == ToolChoice.none)
         let different = ScriptedChat(same, .calls(("text-upper", #"{"input":"b"}"#)), same, same, .text("fine"))
         _ = try await ask(different, FunctionChoice(.auto))
         #expect(different.requests.last?.toolChoice == .auto)
@@ -112,11 +114,13 @@ struct ToolLoopTests {
     @Test("calls and tokens are capped")
     func caps() async throws {
         let chat = ScriptedChat(
-            .calls(("text-upper", #"{"input":"1"}"#), ("text-upper", #"{"input":"2"}"#), ("text-upper", #"{"input":"3"}"#)),
+            .calls(
+                ("text-upper", #"{"input":"1"}"#), ("text-upper", #"{"input":"2"}"#), ("text-upper", #"{"input":"3"}"#)),
             .text("ok"))
         let result = try await ask(chat, FunctionChoice(.auto, maximumCalls: 2))
-        #expect(result.messages.filter { $0.role == .tool }.map { $0.content.hasPrefix("Error") } == [false, false, true])
-        #expect(chat.requests.last?.toolChoice == .none)
+        #expect(
+            result.messages.filter { $0.role == .tool }.map { $0.content.hasPrefix("Error") } == [false, false, true])
+        #expect(chat.requests.last?.toolChoice == ToolChoice.none)
         let costly = ScriptedChat(.calls(("text-upper", #"{"input":"1"}"#), tokens: 1000), .text("ok"))
         await #expect(throws: KernelError.self) { try await ask(costly, FunctionChoice(.auto, maximumTokens: 500)) }
         #expect(costly.requests.count == 1)

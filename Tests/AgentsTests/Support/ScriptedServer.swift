@@ -99,7 +99,7 @@ private final class Handler: ChannelInboundHandler {
 
     private func takeRequest() -> ScriptedServer.Request? {
         let text = String(decoding: received, as: UTF8.self)
-        guard let end = text.range(of: "\r\n\r\n") else { return nil }
+        guard let end = text.firstRange(of: "\r\n\r\n") else { return nil }
         let lines = text[..<end.lowerBound].split(separator: "\r\n")
         let words = lines[0].split(separator: " ")
         var headers: [String: String] = [:]

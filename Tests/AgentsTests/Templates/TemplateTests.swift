@@ -96,7 +96,8 @@ struct TemplateTests {
     func unknownFunction() async throws {
         var kernel = Kernel(chatCompletion: ScriptedChat())
         kernel.add(try textPlugin())
-        let error = await errorOf { () async throws(KernelError) in try await kernel.invokePrompt("{{text.lower 'A'}}") }
+        let error = await errorOf { () async throws(KernelError) in try await kernel.invokePrompt("{{text.lower 'A'}}")
+        }
         #expect(error?.code == .functionNotFound)
         #expect(error?.nextStep == "there are upper, join, fail, echo")
     }

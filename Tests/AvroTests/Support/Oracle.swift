@@ -2,7 +2,7 @@ import Avro
 import Foundation
 import Testing
 
-/// Runs `oracle.py` with the project's Python environment.
+/// Runs `Tests/Conformance/avro_oracle.py` with the project's Python environment.
 enum Oracle {
     struct Failure: Error, CustomStringConvertible {
         var description: String
@@ -20,7 +20,7 @@ enum Oracle {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: python)
         process.arguments = [
-            projectFolder.appendingPathComponent("Tests/AvroTests/Oracle/oracle.py").path, "\(seed)", "\(count)",
+            projectFolder.appendingPathComponent("Tests/Conformance/avro_oracle.py").path, "\(seed)", "\(count)",
             projectFolder.appendingPathComponent("Schemas").path,
         ]
         let output = Pipe()
@@ -29,11 +29,11 @@ enum Oracle {
         let data = try output.fileHandleForReading.readToEnd() ?? Data()
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
-            throw Failure(description: "oracle.py ended with status \(process.terminationStatus), seed \(seed)")
+            throw Failure(description: "avro_oracle.py ended with status \(process.terminationStatus), seed \(seed)")
         }
         let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
         guard lines.count == count else {
-            throw Failure(description: "oracle.py printed \(lines.count) cases, not \(count), seed \(seed)")
+            throw Failure(description: "avro_oracle.py printed \(lines.count) cases, not \(count), seed \(seed)")
         }
         return try lines.map { try JSONParser.parse(String($0)) }
     }

@@ -1,7 +1,7 @@
 import Avro
 
 extension AvroValue {
-    /// The notation of `oracle.py`, in which both sides can print a value.
+    /// The notation of `avro_oracle.py`, in which both sides can print a value.
     var rendered: String {
         switch self {
         case .null: "n"
@@ -33,12 +33,12 @@ extension AvroValue {
 
 extension [UInt8] {
     var hexadecimal: String {
-        let digits = Array<UInt8>("0123456789abcdef".utf8)
+        let digits = [UInt8]("0123456789abcdef".utf8)
         return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     init(hexadecimal text: String) throws {
-        let digits = Array<UInt8>(text.utf8)
+        let digits = [UInt8](text.utf8)
         self = try stride(from: 0, to: digits.count, by: 2).map { index in
             guard index + 1 < digits.count,
                 let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16)

@@ -61,7 +61,8 @@ struct TransactionSimulationTests {
                     return world.committed.contains(transaction)
                 }
                 let tail = read(world, partition: partition, from: start)
-                #expect(tail == Array(expected.dropFirst(skipped)), "seed \(seed), partition \(partition) from \(start)")
+                let expectedTail = Array(expected.dropFirst(skipped))
+                #expect(tail == expectedTail, "seed \(seed), partition \(partition) from \(start)")
             }
         }
     }

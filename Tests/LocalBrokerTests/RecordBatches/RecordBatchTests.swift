@@ -65,13 +65,16 @@ struct RecordBatchTests {
         let records = RecordBatch.of("a", "b")
         func rebuilt(count: Int32, lastDelta: Int32) -> [UInt8] {
             RecordBatch.build(
-                records: Array(records.bytes[RecordBatchHeader.size...]), recordCount: count, lastOffsetDelta: lastDelta,
+                records: Array(records.bytes[RecordBatchHeader.size...]), recordCount: count,
+                lastOffsetDelta: lastDelta,
                 baseOffset: 0, attributes: 0, baseTimestamp: 0, maximumTimestamp: 0, producer: .none, baseSequence: -1
             ).bytes
         }
         #expect(throws: Never.self) { try validate(rebuilt(count: 2, lastDelta: 1)) }
         for (count, lastDelta) in [(1, 0), (3, 2), (2, 2), (0, -1), (-1, -2), (Int32.max, Int32.max - 1)] {
-            #expect(throws: InvalidBatch.self) { try validate(rebuilt(count: Int32(count), lastDelta: Int32(lastDelta))) }
+            #expect(throws: InvalidBatch.self) {
+                try validate(rebuilt(count: Int32(count), lastDelta: Int32(lastDelta)))
+            }
         }
     }
 
@@ -112,7 +115,7 @@ struct RecordBatchTests {
 
     @Test("random records are read or refused, never more", arguments: [UInt64(1), 2])
     func fuzz(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let good = RecordBatch.of((0..<5).map { TestRecord("k\($0)", "v\($0)") }).bytes
         for _ in 0..<3000 {
             var bytes = good

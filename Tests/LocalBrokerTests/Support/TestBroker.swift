@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import NIOCore
 import OrchestraCore
 import Testing
 
@@ -14,7 +15,13 @@ struct TemporaryDirectory: ~Copyable {
 
 /// Runs a broker over `directory` while `body` runs; then stops it gracefully.
 func withBroker(
-    in directory: String, configure: (inout LocalBrokerConfiguration) -> Void = { _ in },
+    in directory: String, _ body: (_ port: Int, _ client: TestClient) async throws -> Void
+) async throws {
+    try await withBroker(in: directory, configure: { _ in }, body)
+}
+
+func withBroker(
+    in directory: String, configure: (inout LocalBrokerConfiguration) -> Void,
     _ body: (_ port: Int, _ client: TestClient) async throws -> Void
 ) async throws {
     var configuration = LocalBrokerConfiguration(dataDirectory: directory)

@@ -1,3 +1,5 @@
+import OrchestraCore
+
 @testable import LocalBroker
 
 /// Records as tests write and read them.
@@ -63,7 +65,7 @@ struct TestRecord: Equatable {
 extension RecordBatch {
     static func of(
         _ records: [TestRecord], producer: ProducerIdentity = .none, sequence: Int32 = -1,
-        isTransactional: Bool = false, timestamp: Int64 = 1_000, attributes: Int16 = 0
+        isTransactional: Bool = false, timestamp: Int64 = now, attributes: Int16 = 0
     ) -> RecordBatch {
         var bytes: [UInt8] = []
         for (index, record) in records.enumerated() {
@@ -83,6 +85,8 @@ extension RecordBatch {
             baseOffset: 0, attributes: attributes | (isTransactional ? 0x10 : 0), baseTimestamp: timestamp,
             maximumTimestamp: timestamp, producer: producer, baseSequence: sequence)
     }
+
+    private static var now: Int64 { BrokerCore.wallClock().millisecondsSinceEpoch }
 
     static func of(_ values: String...) -> RecordBatch { of(values.map { TestRecord(nil, $0) }) }
 }

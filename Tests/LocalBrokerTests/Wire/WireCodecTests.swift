@@ -178,9 +178,10 @@ struct WireCodecTests {
 
     @Test("random and mutated bytes are read or refused, never more", arguments: [UInt64(1), 2, 3])
     func fuzz(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let valid = try encode(
-            FetchRequest(topics: [FetchTopic(name: "topic", partitions: [FetchPartition(), FetchPartition()])]), 12, true)
+            FetchRequest(topics: [FetchTopic(name: "topic", partitions: [FetchPartition(), FetchPartition()])]), 12,
+            true)
         for _ in 0..<3000 {
             var bytes = Array(valid.readableBytesView)
             for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -192,20 +193,5 @@ struct WireCodecTests {
             _ = try? decode(JoinGroupRequest.self, ByteBuffer(bytes: bytes), version, version % 2 == 0)
             _ = try? decode(CreateTopicsRequest.self, ByteBuffer(bytes: bytes), version, version % 2 == 0)
         }
-    }
-}
-
-/// A seeded random source.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -143,7 +143,7 @@ final class PartitionBench: Sendable {
     var deadLetters: [DeadLetter] {
         get throws {
             try log.records(Topics.deadLetters).map { record in
-                try #require(try codec.decodeIfKnown(DeadLetter.self, from: #require(record.value)))
+                try codec.read(DeadLetter.self, record)
             }
         }
     }
@@ -179,4 +179,13 @@ func code(_ body: () async throws -> Void) async -> OrchestraError.Code? {
     } catch {
         return (error as? OrchestraError)?.code ?? .internalError
     }
+}
+
+/// Expects a call to fail with an error of this code.
+func expectCode(
+    _ expected: OrchestraError.Code, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: () async throws -> Void
+) async {
+    let actual = await code(body)
+    #expect(actual == expected, comment, sourceLocation: sourceLocation)
 }

@@ -1,4 +1,5 @@
 import Avro
+import EventLog
 import OrchestraCore
 import Silo
 import Synchronization
@@ -83,5 +84,17 @@ final class TestCodec: RecordCoding {
         let id = Int32(state.ids.count + 1)
         state.ids[name] = id
         return id
+    }
+
+    /// Reads what the runtime has written.
+    func read<R: AvroRecord>(_ record: R.Type, _ bytes: [UInt8]?) throws -> R {
+        guard let bytes, let value = try decodeIfKnown(R.self, from: bytes) else {
+            throw AvroError(.unknownSchemaID, "there is no \(R.self)")
+        }
+        return value
+    }
+
+    func read<R: AvroRecord>(_ record: R.Type, _ written: ProducerRecord?) throws -> R {
+        try read(R.self, written?.value)
     }
 }

@@ -1,6 +1,6 @@
 """Random Avro schemas and values, encoded and resolved by fastavro: the independent opinion.
 
-    python oracle.py SEED CASES SCHEMA_FOLDER
+    python avro_oracle.py SEED CASES SCHEMA_FOLDER
 
 Prints one JSON object a line:
   plain      schema, canonical form, fingerprint, data, the value as fastavro reads it back
@@ -21,6 +21,7 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 PRIMITIVES = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
+PROMOTION_GROUPS = {"int": "number", "long": "number", "float": "number", "double": "number", "bytes": "string"}
 
 
 def render(value):
@@ -107,7 +108,7 @@ class Generator:
             if key in ("record", "enum", "fixed"):
                 key = branch["name"]
             if not self.unions_may_be_ambiguous:
-                key = {"int": "number", "long": "number", "float": "number", "double": "number", "bytes": "string"}.get(key, key)
+                key = PROMOTION_GROUPS.get(key, key)
             if key not in seen:
                 seen.add(key)
                 branches.append(branch)
@@ -152,7 +153,8 @@ class Generator:
             bits = r.choice([1, 6, 7, 8, 14, 31] + ([32, 45, 63] if kind == "long" else []))
             return r.choice([r.randrange(-(1 << bits), 1 << bits), (1 << bits) - 1, -(1 << bits)])
         if kind == "float":
-            return struct.unpack("<f", struct.pack("<f", r.choice([0.0, -0.0, 1.5, r.uniform(-1e30, 1e30), float("inf")])))[0]
+            number = r.choice([0.0, -0.0, 1.5, r.uniform(-1e30, 1e30), float("inf")])
+            return struct.unpack("<f", struct.pack("<f", number))[0]
         if kind == "double":
             return r.choice([0.0, -0.0, 0.1, r.uniform(-1e300, 1e300), float("-inf"), 5e-324])
         if kind == "bytes":
@@ -191,9 +193,11 @@ class Generator:
 
     def default(self):
         return self.random.choice([
-            ("int", 7), ("long", -(1 << 40)), ("string", "näher\0"), ("boolean", True), ("double", 2.5), ("float", -0.5),
-            (["null", "string"], None), (["string", "null"], "x"), ({"type": "array", "items": "int"}, [1, 2]),
-            ({"type": "map", "values": "string"}, {"a": "b"}), ({"type": "array", "items": "string"}, []),
+            ("int", 7), ("long", -(1 << 40)), ("string", "näher\0"), ("boolean", True), ("double", 2.5),
+            ("float", -0.5),
+            (["null", "string"], None), (["string", "null"], "x"),
+            ({"type": "array", "items": "int"}, [1, 2]), ({"type": "array", "items": "string"}, []),
+            ({"type": "map", "values": "string"}, {"a": "b"}),
         ])
 
     def evolve(self, schema):
