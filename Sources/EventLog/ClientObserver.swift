@@ -85,6 +85,8 @@ final class ClientObserver: Sendable {
     private static func level(syslog: Int32, facility: String) -> Logger.Level {
         switch facility {
         case "FAIL", "ERROR", "REQTMOUT", "BRKMAIN", "GETPID": return .warning
+        // The transaction that failed says the same to its caller, who decides how grave it is.
+        case "ADDPARTS", "ADDOFFSETS", "TXNOFFSETS", "ENDTXN": return .info
         // One configuration serves producers and consumers; what concerns only the other kind is no news. Fatal errors
         // come by the error callback too.
         case "CONFWARN", "FATAL", "TXNERR": return .debug

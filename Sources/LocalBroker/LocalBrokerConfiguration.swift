@@ -5,7 +5,7 @@ package struct LocalBrokerConfiguration: Sendable {
         /// The largest request frame, in bytes (Kafka: `socket.request.max.bytes`).
         package var maximumRequestBytes = 32 << 20
         /// The largest answer to a fetch, in bytes, unless a single batch is larger (Kafka: `fetch.max.bytes`).
-        package var maximumFetchBytes = 8 << 20
+        package var maximumFetchBytes = 4 << 20
         package var maximumConnections = 10_000
         /// Requests of one connection that may wait for their answers.
         package var maximumRequestsInFlight = 64

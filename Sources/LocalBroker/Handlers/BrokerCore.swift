@@ -30,7 +30,7 @@ final class BrokerCore {
     var tailBudget: TailBudget
     var connections: [ObjectIdentifier: ConnectionHandler] = [:]
     var outboundBytes = 0
-    var advertised: (host: String, port: Int) = ("", 0)
+    var advertisedPort = 0
 
     /// JoinGroup and SyncGroup requests that wait for the group.
     var waitingGroupRequests: [RequestToken: RequestContext] = [:]
@@ -40,6 +40,9 @@ final class BrokerCore {
     private var expiryTask: Scheduled<Void>?
     private var expiryAt: Timestamp?
     private(set) var isOverloaded = false
+    /// How much has come since maintenance last looked, and whether it was much the time before.
+    var appendedBytesInRound = 0
+    var wasBusy = false
     private var lastReading = (instant: NIODeadline.now(), time: BrokerCore.wallClock())
 
     /// - Parameter onFailure: called when the database could not be written; the broker has to stop.
@@ -203,6 +206,7 @@ final class BrokerCore {
     /// Gives a batch its place, lets the ledger note it, and hands both to the committer.
     func append(_ batch: RecordBatch, to log: PartitionLog, note: (PartitionLog, RecordBatch) -> Void) {
         let placed = log.assign(batch)
+        appendedBytesInRound += placed.bytes.count
         note(log, placed)
         tailBudget.add(placed, of: log)
         committer.append(placed, to: log)

@@ -17,13 +17,21 @@ extension BrokerCore {
             })
     }
 
-    private var broker: MetadataBroker {
-        MetadataBroker(nodeID: Self.nodeID, host: advertised.host, port: Int32(advertised.port))
+    private func broker(_ context: RequestContext) -> MetadataBroker {
+        MetadataBroker(nodeID: Self.nodeID, host: host(for: context), port: Int32(advertisedPort))
+    }
+
+    /// What this client should connect to. A broker that listens on every address names the one that the client came
+    /// by, unless it has been told a name.
+    private func host(for context: RequestContext) -> String {
+        if let advertised = configuration.advertisedHost { return advertised }
+        guard ["0.0.0.0", "::", ""].contains(configuration.host) else { return configuration.host }
+        return context.connection?.localHost ?? configuration.host
     }
 
     func metadata(_ request: MetadataRequest, _ context: RequestContext) {
         var response = MetadataResponse(
-            brokers: [broker], clusterID: clusterID, controllerID: Self.nodeID)
+            brokers: [broker(context)], clusterID: clusterID, controllerID: Self.nodeID)
         // Version 0 cannot say null: there an empty list means all topics.
         if let wanted = request.topics, !(context.version == 0 && wanted.isEmpty) {
             let mayCreate = configuration.autoCreatesTopics && request.allowsAutoTopicCreation
@@ -62,7 +70,7 @@ extension BrokerCore {
 
     func describeCluster(_: DescribeClusterRequest, _ context: RequestContext) {
         context.respond(
-            DescribeClusterResponse(clusterID: clusterID, controllerID: Self.nodeID, brokers: [broker]))
+            DescribeClusterResponse(clusterID: clusterID, controllerID: Self.nodeID, brokers: [broker(context)]))
     }
 
     func findCoordinator(_ request: FindCoordinatorRequest, _ context: RequestContext) {
@@ -70,8 +78,8 @@ extension BrokerCore {
         let error: KafkaErrorCode = isKnownType ? .none : .invalidRequest
         let message = isKnownType ? nil : "key type \(request.keyType) is unknown"
         let nodeID = isKnownType ? Self.nodeID : -1
-        let host = isKnownType ? advertised.host : ""
-        let port = isKnownType ? Int32(advertised.port) : -1
+        let host = isKnownType ? self.host(for: context) : ""
+        let port = isKnownType ? Int32(advertisedPort) : -1
         context.respond(
             FindCoordinatorResponse(
                 error: error, errorMessage: message, nodeID: nodeID, host: host, port: port,

@@ -56,9 +56,7 @@ final class BrokerServer: Sendable {
         let port = channel.localAddress?.port ?? configuration.port
         try await eventLoop.submit {
             let core = core.value
-            core.advertised = (
-                configuration.advertisedHost ?? configuration.host, configuration.advertisedPort ?? port
-            )
+            core.advertisedPort = configuration.advertisedPort ?? port
             core.scheduleExpiry()
         }.get()
         try await channel.setOption(.autoRead, value: true).get()

@@ -26,6 +26,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var isFlushScheduled = false
     private var isClosing = false
     private(set) var clientHost = ""
+    /// Our own address as this client sees it.
+    private(set) var localHost: String?
     private(set) var lastActivity = NIODeadline.now()
     /// Fetches of this connection that are waiting for data.
     var delayedFetches: [ObjectIdentifier: DelayedFetch] = [:]
@@ -40,6 +42,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         clientHost = "/" + (context.remoteAddress?.ipAddress ?? "unknown")
+        localHost = context.localAddress?.ipAddress
         core.connections[ObjectIdentifier(self)] = self
     }
 

@@ -7,6 +7,8 @@ import OrchestraCore
 struct MaintenancePlan: Sendable {
     var retentions: [Retention] = []
     var compactions: [CompactionRound] = []
+    /// A burst of work has just come to its end.
+    var isQuiet = false
 }
 
 // Old data. From time to time the event loop decides which logs to look at; the looking, and the deleting of rows that
@@ -47,6 +49,8 @@ struct Maintenance: Sendable {
             let outcome = try await compaction.run(in: pool)
             eventLoop.execute { [core] in core.value.finish(compaction, outcome) }
         }
+        // A burst of work leaves SQLite's page caches full.
+        if plan.isQuiet { pool.releaseMemory() }
     }
 
     private func apply(_ retention: Retention) async throws {
@@ -73,6 +77,7 @@ struct Maintenance: Sendable {
 }
 
 extension BrokerCore {
+    private static let busyRoundBytes = 1 << 20
     private static let recheckMilliseconds: Int64 = 60_000
     private static let producerRetention = Duration.seconds(86_400)
 
@@ -81,6 +86,10 @@ extension BrokerCore {
         closeIdleConnections()
         let now = now
         var plan = MaintenancePlan()
+        let isBusy = appendedBytesInRound >= Self.busyRoundBytes
+        plan.isQuiet = wasBusy && !isBusy
+        wasBusy = isBusy
+        appendedBytesInRound = 0
         for topic in catalog.byName.values {
             for log in topic.partitions where log.nextOffset > 0 {
                 expireProducers(log, now)
