@@ -16,7 +16,7 @@ package struct LocalBrokerConfiguration: Sendable {
         /// Bytes of answers that clients have not read yet; beyond, fetches get small answers.
         package var maximumOutboundBytes = 128 << 20
         /// Bytes of newest batches kept in memory for consumers that keep up.
-        package var maximumTailBytes = 16 << 20
+        package var maximumTailBytes = 8 << 20
         package var maximumPartitionsPerTopic: Int32 = 10_000
         package var maximumPartitions = 100_000
 

@@ -2,7 +2,11 @@
 """Checks a Kafka broker against what Orchestra relies on, with real clients and a raw one.
 
     broker_conformance.py --bootstrap HOST:PORT [--only WORD]
-    broker_conformance.py --broker 'COMMAND {data} {port}'      starts the broker itself and also kills and restarts it
+    broker_conformance.py --broker COMMAND                 starts the broker itself, and also kills and restarts it
+
+COMMAND holds {data} (a folder) and {port}; for the local broker it is
+
+    '.build/debug/orchestra broker --data-dir {data} --listen 127.0.0.1:{port} --no-registry'
 
 Prints one line per check; exits with 1 if any failed. The first form also runs against Apache Kafka.
 """

@@ -7,9 +7,9 @@ package import Records
 ///
 /// The order is what makes ownership safe (KAFKA.md, "Takeover traps"): first fence every earlier owner by initialising
 /// the transactional producer, then write the claim, and only then read the changelog to its end. Losing a
-/// transaction to fencing does not tell a rival from a broker that timed the transaction out, so the claim is read
-/// back: if nobody else has claimed the partition, it is begun again after a pause; otherwise this silo stops
-/// serving it.
+/// transaction to fencing does not tell a rival from a broker that timed the transaction out, so after a
+/// moment the claim is read back: if nobody else has claimed the partition, it is begun again; otherwise this silo
+/// stops serving it.
 package struct PartitionLifecycle: Sendable {
     package enum State: Sendable, Hashable {
         /// → fencing, released
@@ -60,7 +60,7 @@ package struct PartitionLifecycle: Sendable {
         case serve
         /// Take no more input, commit what is in hand.
         case finish
-        /// Close the producer, read the claim.
+        /// Close the producer, give a rival the time to write its claim, then read it.
         case verifyClaim
         /// Close the producer, wait, then begin again.
         case backOff(Duration)

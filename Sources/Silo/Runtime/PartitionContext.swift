@@ -13,11 +13,14 @@ struct PartitionContext: Sendable {
     var origin: BatchOrigin
     var generation: Int64
     var retries: RetryPolicy
+    /// How long a fenced partition waits before it reads the claim.
+    var claimGrace: Duration
     var budget: StateBudget
     var metrics: SiloMetrics
     var clocks: Clocks
     /// Bounds how many partitions restore at a time.
     var restoreGate: Gate
+    var commitGate: Gate
     var logger: Logger
 }
 

@@ -154,7 +154,12 @@ final class PartitionRuntime: Sendable {
         case .verifyClaim:
             await producer?.close()
             producer = nil
-            return await untilStopped { (await self.readClaim(), nil) }.event
+            return await untilStopped {
+                // A rival fences first and claims a moment later: read too early, the claim would still be ours, and
+                // the rival would be fenced in turn. Cancelled when the partition is to stop.
+                try? await Task.sleep(for: self.context.claimGrace)
+                return (await self.readClaim(), nil)
+            }.event
         case .backOff(let pause):
             await producer?.close()
             producer = nil

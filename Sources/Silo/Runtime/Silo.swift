@@ -162,9 +162,11 @@ package final class Silo: Service, GrainCallHandler {
             origin: BatchOrigin(
                 partition: 0, partitioner: partitioner, nodeID: configuration.nodeID, groupID: configuration.groupID,
                 limits: configuration.limits, codec: codec),
-            generation: configuration.generation, retries: configuration.retries, budget: budget,
+            generation: configuration.generation, retries: configuration.retries,
+            claimGrace: configuration.claimGrace, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
-            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), logger: logger)
+            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)),
+            commitGate: Gate(limit: max(configuration.concurrentCommits, 1)), logger: logger)
         return (0..<configuration.partitionCount).map { partition in
             let log = KafkaPartitionLog(
                 partition: partition, configuration: configuration.kafka,

@@ -20,8 +20,15 @@ package struct SiloConfiguration: Sendable {
     package var groupID = "orchestra.silo"
     /// After this the broker aborts a transaction whose silo is gone. Default: 10 s.
     package var transactionTimeout = Duration.seconds(10)
+    /// How long a fenced partition waits before it reads who has claimed it: a rival fences first and writes its claim
+    /// a moment later. Default: 2 s.
+    package var claimGrace = Duration.seconds(2)
     /// How many partitions restore at a time. Default: 4.
     package var concurrentRestores = 4
+    /// How many partitions run a batch at a time. Each transaction costs about a millisecond of a core, whatever is in
+    /// it (librdkafka's main thread spins through the last part of a 1 ms timer), so under load few transactions
+    /// with many turns do more than many with few. Default: 2.
+    package var concurrentCommits = 2
     package var limits = GrainLimits()
     package var retries = RetryPolicy()
     package var clocks = Clocks.system

@@ -41,7 +41,7 @@ final class PartitionBench: Sendable {
     init(
         log: MemoryLog = MemoryLog(), codec: TestCodec = TestCodec(), clock: TestClock = TestClock(),
         grains: [any Grain.Type] = [Counter.self], partitionCount: Int32 = 1, partition: Int32 = 0,
-        nodeID: String = "silo-1", generation: Int64 = 1,
+        nodeID: String = "silo-1", generation: Int64 = 1, claimGrace: Duration = .milliseconds(20),
         workflows: [WorkflowDefinition] = [.summarize], _ configure: (inout GrainLimits) -> Void = { _ in }
     ) throws {
         (self.log, self.codec, self.clock, self.partition) = (log, codec, clock, partition)
@@ -59,7 +59,8 @@ final class PartitionBench: Sendable {
             origin: BatchOrigin(
                 partition: partition, partitioner: partitioner, nodeID: nodeID, groupID: "group", limits: limits,
                 codec: codec),
-            generation: generation, retries: RetryPolicy(), budget: budget, metrics: SiloMetrics(),
+            generation: generation, retries: RetryPolicy(), claimGrace: claimGrace, budget: budget,
+            metrics: SiloMetrics(),
             clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
         runtime = PartitionRuntime(partition: partition, context: context, log: log.view(of: partition))
     }
