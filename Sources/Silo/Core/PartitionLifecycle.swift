@@ -6,27 +6,30 @@ package import Records
 /// what the directive says.
 ///
 /// The order is what makes ownership safe (KAFKA.md, "Takeover traps"): first fence every earlier owner by initialising
-/// the transactional producer, then write the claim, and only then read the changelog to its end. Losing a
-/// transaction to fencing does not tell a rival from a broker that timed the transaction out, so after a
-/// moment the claim is read back: if nobody else has claimed the partition, it is begun again; otherwise this silo
-/// stops serving it.
+/// the transactional producer, then write the claim, and only then read the changelog to its end.
+///
+/// The last to initialise wins, not the rightful owner. So a silo that has owned the partition and failed, for whatever
+/// reason, never just initialises again: it might fence a rival that has taken over meanwhile. (Losing a transaction to
+/// fencing does not tell a rival from a broker that timed the transaction out, and a commit without an answer does not
+/// tell anything.) It waits a moment, in which a rival writes its claim, and reads the claim back: if nobody else has
+/// claimed the partition, it begins again; otherwise this silo stops serving it.
 package struct PartitionLifecycle: Sendable {
     package enum State: Sendable, Hashable {
         /// → fencing, released
         case unowned
-        /// → claiming, backingOff, stopped, released
+        /// → claiming; backingOff or (if it was owned before) verifying; stopped, released
         case fencing
-        /// → restoring, backingOff, verifying, released
+        /// → restoring, verifying, stopped, released
         case claiming
-        /// → serving, backingOff, stopped, released
+        /// → serving, verifying, stopped, released
         case restoring
-        /// → draining, verifying, backingOff, stopped
+        /// → draining, verifying, stopped
         case serving
-        /// Finishing the batch in hand. → released, verifying, backingOff
+        /// Finishing the batch in hand. → released
         case draining
-        /// Reading the claim after having been fenced. → backingOff, stopped, released
+        /// Reading the claim after a failure. → fencing, backingOff, stopped, released
         case verifying
-        /// → fencing, released
+        /// → fencing or (if it was owned before) verifying; released
         case backingOff
         /// Given back in order. Final.
         case released
@@ -46,7 +49,7 @@ package struct PartitionLifecycle: Sendable {
         case backedOff
         /// What was being done failed. The outcome of a commit may be unknown.
         case failed(EventLogError)
-        /// The claim in the changelog after having been fenced; `nil` if there is none.
+        /// The last claim since this silo began to take the partition over; `nil` if there is none.
         case claimRead(PartitionClaim?)
         /// The changelog and the input topics contradict each other.
         case contradiction(OrchestraError)
@@ -74,6 +77,8 @@ package struct PartitionLifecycle: Sendable {
     private let generation: Int64
     private let partition: Int32
     private var failures = 0
+    /// Whether this silo has fenced the others once: from then on a rival may have taken over.
+    private var hasOwned = false
     private var isDraining = false
 
     package init(partition: Int32, silo: String, generation: Int64) {
@@ -86,12 +91,15 @@ package struct PartitionLifecycle: Sendable {
         switch (state, event) {
         case (.released, _), (.stopped, _): return .nothing
         case (.unowned, .start): return move(to: .fencing, .fence)
-        case (.fencing, .fenced): return move(to: .claiming, .writeClaim)
+        case (.fencing, .fenced):
+            hasOwned = true
+            return move(to: .claiming, .writeClaim)
         case (.claiming, .claimed): return move(to: .restoring, .restore)
         case (.restoring, .restored):
             failures = 0
             return move(to: .serving, .serve)
-        case (.backingOff, .backedOff): return move(to: .fencing, .fence)
+        case (.backingOff, .backedOff):
+            return hasOwned ? move(to: .verifying, .verifyClaim) : move(to: .fencing, .fence)
         case (.draining, .drained): return move(to: .released, .close(nil))
         case (.serving, .drainRequested):
             isDraining = true
@@ -112,7 +120,6 @@ package struct PartitionLifecycle: Sendable {
     private mutating func recover(from error: EventLogError) -> Directive {
         if isDraining { return move(to: .released, .close(nil)) }
         switch error.kind {
-        case .fenced where state != .fencing && state != .verifying: return move(to: .verifying, .verifyClaim)
         case .badConfiguration, .unknownTopic:
             return move(
                 to: .stopped,
@@ -120,7 +127,9 @@ package struct PartitionLifecycle: Sendable {
                     OrchestraError(
                         .badConfiguration, "partition \(partition): \(error.message)", nextStep: error.nextStep,
                         cause: error)))
-        default: return backOff()
+        default:
+            guard hasOwned, state != .verifying else { return backOff() }
+            return move(to: .verifying, .verifyClaim)
         }
     }
 
@@ -134,7 +143,7 @@ package struct PartitionLifecycle: Sendable {
                 nextStep: "run one silo for these topics, or give each its own cluster")
             return move(to: .stopped, .close(error))
         }
-        return backOff()
+        return move(to: .fencing, .fence)
     }
 
     /// 100 ms, doubled with each failure in a row, at most 5 s.

@@ -14,11 +14,11 @@ extension PartitionRuntime {
         var producer = existing
         do throws(EventLogError) {
             let mark = try await log.watermarks(of: Topics.state).high
-            shared.withLock { $0.changelogMark = mark }
             let sink: any TransactionSink
             if let producer { sink = producer } else { sink = try log.makeTransactions() }
             producer = sink
             try await sink.initialize(timeout: .seconds(10))
+            shared.withLock { $0.changelogMark = mark }
             context.metrics.takeovers.increment()
             return (.fenced, sink)
         } catch {
@@ -53,7 +53,7 @@ extension PartitionRuntime {
                 if case .claim(let found) = item { claim = found }
             }
             logger.warning(
-                "fenced; the last claim was read back", metadata: ["claimant": "\(claim?.silo ?? "none")"])
+                "the last claim was read back", metadata: ["claimant": "\(claim?.silo ?? "none")"])
             return .claimRead(claim)
         } catch {
             return failure(of: "the claim cannot be read back", error)
