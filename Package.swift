@@ -31,8 +31,8 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
 func systemLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
@@ -137,7 +137,7 @@ let package = Package(
                 "Silo", "Transport", lifecycle, logging, nio, nioPosix,
             ]),
         tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser]),
-        tests("ClusterTests", ["HTTPClient", "OrchestraCommand"]),
+        tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -24,7 +24,7 @@ final class ChildProcess: Sendable {
     ///   - folder: where it runs, and where its standard error is kept.
     init(_ program: URL, _ arguments: [String], environment: [String: String] = [:], folder: URL) throws {
         errors = folder.appending(path: "stderr-\(UUID().uuidString.prefix(8)).log")
-        FileManager.default.createFile(atPath: errors.path, contents: nil)
+        try Data().write(to: errors)
         process.executableURL = program
         process.arguments = arguments
         process.currentDirectoryURL = folder

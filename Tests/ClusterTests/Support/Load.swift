@@ -33,16 +33,11 @@ final class Load: Sendable {
 
     /// Posts `count` triggers as fast as `callers` can; those that are refused are not posted again.
     func burst(of count: Int, callers: Int, on cluster: Cluster) async {
-        let remaining = Mutex(count)
+        let remaining = Countdown(from: count)
         await withDiscardingTaskGroup { group in
             for _ in 0..<callers {
                 group.addTask {
-                    while true {
-                        let number = remaining.withLock { left in
-                            left -= 1
-                            return left
-                        }
-                        guard number >= 0 else { return }
+                    while let number = remaining.next() {
                         await self.post("Burst number \(number). A short text. It has three sentences.", to: cluster)
                     }
                 }
@@ -69,5 +64,20 @@ final class Load: Sendable {
 
     private func refuse(_ reason: String) {
         account.withLock { $0.refusals[reason, default: 0] += 1 }
+    }
+}
+
+/// Hands out the numbers below a count, each once, to whoever asks.
+private final class Countdown: Sendable {
+    private let left: Mutex<Int>
+
+    init(from count: Int) { left = Mutex(count) }
+
+    func next() -> Int? {
+        left.withLock { left in
+            guard left > 0 else { return nil }
+            left -= 1
+            return left
+        }
     }
 }

@@ -61,7 +61,8 @@ final class PartitionBench: Sendable {
                 codec: codec),
             generation: generation, retries: RetryPolicy(), claimGrace: claimGrace, budget: budget,
             metrics: SiloMetrics(),
-            clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
+            clocks: clock.clocks, restoreGate: Gate(limit: 1), commitGate: Gate(limit: 1),
+            logger: logger)
         runtime = PartitionRuntime(partition: partition, context: context, log: log.view(of: partition))
     }
 
