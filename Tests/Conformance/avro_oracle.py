@@ -132,7 +132,7 @@ class Generator:
     # Values
 
     def string(self):
-        alphabet = ["a", "Z", "0", " ", "\"", "\\", "\n", "\0", "é", "ß", "漢", "🙂", "\u2028", "\u0301"]
+        alphabet = ["a", "Z", "0", " ", '"', "\\", "\n", "\0", "é", "ß", "漢", "🙂", "\u2028", "\u0301"]
         return "".join(self.random.choice(alphabet) for _ in range(self.random.choice([0, 1, 3, 15, 16, 40, 200])))
 
     def value(self, schema, names, depth=0):
@@ -192,13 +192,21 @@ class Generator:
     # Evolution
 
     def default(self):
-        return self.random.choice([
-            ("int", 7), ("long", -(1 << 40)), ("string", "näher\0"), ("boolean", True), ("double", 2.5),
-            ("float", -0.5),
-            (["null", "string"], None), (["string", "null"], "x"),
-            ({"type": "array", "items": "int"}, [1, 2]), ({"type": "array", "items": "string"}, []),
-            ({"type": "map", "values": "string"}, {"a": "b"}),
-        ])
+        return self.random.choice(
+            [
+                ("int", 7),
+                ("long", -(1 << 40)),
+                ("string", "näher\0"),
+                ("boolean", True),
+                ("double", 2.5),
+                ("float", -0.5),
+                (["null", "string"], None),
+                (["string", "null"], "x"),
+                ({"type": "array", "items": "int"}, [1, 2]),
+                ({"type": "array", "items": "string"}, []),
+                ({"type": "map", "values": "string"}, {"a": "b"}),
+            ]
+        )
 
     def evolve(self, schema):
         """A reader's schema that can read what `schema` wrote."""
@@ -255,7 +263,8 @@ def encode(schema, value):
 
 def decode(writer, data, reader=None):
     return fastavro.schemaless_reader(
-        io.BytesIO(data), fastavro.parse_schema(writer), fastavro.parse_schema(reader) if reader is not None else None)
+        io.BytesIO(data), fastavro.parse_schema(writer), fastavro.parse_schema(reader) if reader is not None else None
+    )
 
 
 def plain(generator):
@@ -264,8 +273,11 @@ def plain(generator):
     data = encode(schema, value)
     canonical = to_parsing_canonical_form(schema)
     return {
-        "kind": "plain", "schema": json.dumps(schema), "canonical": canonical,
-        "fingerprint": fingerprint(canonical, "CRC-64-AVRO"), "data": data.hex(),
+        "kind": "plain",
+        "schema": json.dumps(schema),
+        "canonical": canonical,
+        "fingerprint": fingerprint(canonical, "CRC-64-AVRO"),
+        "data": data.hex(),
         "value": render(decode(schema, data)),
     }
 
@@ -276,7 +288,10 @@ def evolution(generator):
     data = encode(writer, generator.value(writer, generator.collect(writer, {})))
     reader = generator.evolve(writer)
     return {
-        "kind": "evolution", "writer": json.dumps(writer), "reader": json.dumps(reader), "data": data.hex(),
+        "kind": "evolution",
+        "writer": json.dumps(writer),
+        "reader": json.dumps(reader),
+        "data": data.hex(),
         "value": render(decode(writer, data, reader)),
     }
 
@@ -308,7 +323,10 @@ def evolved(generator, schema):
     generator.random.shuffle(writer["fields"])
     data = encode(writer, generator.value(writer, generator.collect(writer, {})))
     return {
-        "kind": "evolved", "name": generator.full_name(schema), "writer": json.dumps(writer), "data": data.hex(),
+        "kind": "evolved",
+        "name": generator.full_name(schema),
+        "writer": json.dumps(writer),
+        "data": data.hex(),
         "resolved": encode(schema, sort_maps(decode(writer, data, schema))).hex(),
     }
 

@@ -28,8 +28,7 @@ import uuid
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, ResourceType
-
-from kafka_wire import Closed, Connection, batch, compact, string, uvarint
+from kafka_wire import Closed, Connection, batch, string
 
 CHECKS = []
 OFFSET_OUT_OF_RANGE, CORRUPT, UNKNOWN_TOPIC, TOO_LARGE = 1, 2, 3, 10
@@ -92,6 +91,7 @@ class Context:
                 return True
             except OSError:
                 return False
+
         wait_until(answers, "the broker accepts connections")
 
     def kill(self):
@@ -130,18 +130,29 @@ class Context:
         return topic
 
     def producer(self, **config):
-        return Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 1, **{k.replace("_", "."): v for k, v in config.items()}})
+        return Producer(
+            {"bootstrap.servers": self.bootstrap, "linger.ms": 1, **{k.replace("_", "."): v for k, v in config.items()}}
+        )
 
     def transactional(self, transactional_id=None, timeout=60000):
-        producer = self.producer(transactional_id=transactional_id or name("tx"), transaction_timeout_ms=timeout,
-                                 message_timeout_ms=timeout)
+        producer = self.producer(
+            transactional_id=transactional_id or name("tx"), transaction_timeout_ms=timeout, message_timeout_ms=timeout
+        )
         producer.init_transactions(20)
         return producer
 
     def consumer(self, group=None, **config):
-        return Consumer({"bootstrap.servers": self.bootstrap, "group.id": group or name("g"), "enable.auto.commit": False,
-                         "auto.offset.reset": "earliest", "enable.partition.eof": True, "isolation.level": "read_committed",
-                         **{k.replace("_", "."): v for k, v in config.items()}})
+        return Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": group or name("g"),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                **{k.replace("_", "."): v for k, v in config.items()},
+            }
+        )
 
     def read(self, topic, partition=0, offset=0, isolation="read_committed", timeout=20):
         """All values from an offset to the end of the partition."""
@@ -171,6 +182,7 @@ class Context:
 
 # ---------------------------------------------------------------- protocol
 
+
 @check
 def api_versions_of_an_unknown_version_are_answered_in_version_0(t):
     reader = t.raw().call(18, 99, b"", flexible=False, flexible_header=False)
@@ -193,8 +205,18 @@ def a_version_that_is_not_announced_closes_the_connection(t):
 def hostile_frames_close_their_connection_only(t):
     topic = t.topic()
     witness = t.raw()
-    for frame in [b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\1\0", b"\0\0\0\x0aabcdefghij", os.urandom(64),
-                  struct.pack(">i", 40) + struct.pack(">hhi", 3, 1, 1) + struct.pack(">h", -1) + struct.pack(">i", 2**31 - 1) + b"x" * 26]:
+    for frame in [
+        b"\x7f\xff\xff\xff",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\1\0",
+        b"\0\0\0\x0aabcdefghij",
+        os.urandom(64),
+        struct.pack(">i", 40)
+        + struct.pack(">hhi", 3, 1, 1)
+        + struct.pack(">h", -1)
+        + struct.pack(">i", 2**31 - 1)
+        + b"x" * 26,
+    ]:
         hostile = t.raw()
         hostile.socket.settimeout(3)
         try:
@@ -220,7 +242,13 @@ def pipelined_requests_are_answered_in_order(t):
     connection = t.raw()
     records = batch([b"x"])
     for _ in range(50):
-        body = string(None) + struct.pack(">hii", -1, 10000, 1) + string(topic) + struct.pack(">iii", 1, 0, len(records)) + records
+        body = (
+            string(None)
+            + struct.pack(">hii", -1, 10000, 1)
+            + string(topic)
+            + struct.pack(">iii", 1, 0, len(records))
+            + records
+        )
         connection.request(0, 7, body)
         connection.request(18, 0, b"")
     for expected in range(1, 101):
@@ -236,6 +264,7 @@ def metadata_does_not_create_topics(t):
 
 
 # ---------------------------------------------------------------- topics
+
 
 @check
 def topics_are_created_described_grown_and_deleted(t):
@@ -257,10 +286,14 @@ def topics_are_created_described_grown_and_deleted(t):
 def bad_topics_are_refused(t):
     admin = t.admin()
     topic = t.topic()
-    for new, expected in [(NewTopic(topic, 1, 1), "TOPIC_ALREADY_EXISTS"), (NewTopic("a/b", 1, 1), "TOPIC_EXCEPTION"),
-                          (NewTopic(name(), 0, 1), "INVALID_PARTITIONS"), (NewTopic(name(), 1, 3), "INVALID_REPLICATION_FACTOR"),
-                          (NewTopic(name(), 1, 1, config={"retention.ms": "soon"}), "INVALID_CONFIG"),
-                          (NewTopic(name(), 1, 1, config={"no.such": "1"}), "INVALID_CONFIG")]:
+    for new, expected in [
+        (NewTopic(topic, 1, 1), "TOPIC_ALREADY_EXISTS"),
+        (NewTopic("a/b", 1, 1), "TOPIC_EXCEPTION"),
+        (NewTopic(name(), 0, 1), "INVALID_PARTITIONS"),
+        (NewTopic(name(), 1, 3), "INVALID_REPLICATION_FACTOR"),
+        (NewTopic(name(), 1, 1, config={"retention.ms": "soon"}), "INVALID_CONFIG"),
+        (NewTopic(name(), 1, 1, config={"no.such": "1"}), "INVALID_CONFIG"),
+    ]:
         try:
             list(admin.create_topics([new]).values())[0].result(10)
             raise AssertionError(f"{expected}: the topic was made")
@@ -270,13 +303,16 @@ def bad_topics_are_refused(t):
 
 # ---------------------------------------------------------------- produce and fetch
 
+
 @check
 def records_come_back_as_they_were_in_every_compression(t):
     for compression in ["none", "gzip", "snappy", "lz4", "zstd"]:
         topic = t.topic()
         producer = t.producer(compression_type=compression, linger_ms=20)
         for index in range(500):
-            producer.produce(topic, f"value {index} " * 10, key=f"k{index}", headers=[("h", b"1"), ("n", None)], partition=0)
+            producer.produce(
+                topic, f"value {index} " * 10, key=f"k{index}", headers=[("h", b"1"), ("n", None)], partition=0
+            )
         equal(producer.flush(20), 0, "unacknowledged")
         equal(t.read(topic), [f"value {index} " * 10 for index in range(500)], f"values with {compression}")
 
@@ -375,6 +411,7 @@ def tombstones_and_null_keys_pass(t):
 
 # ---------------------------------------------------------------- idempotence
 
+
 @check
 def a_repeated_batch_is_answered_with_its_old_offset(t):
     topic, connection = t.topic(), t.raw()
@@ -407,6 +444,7 @@ def an_idempotent_producer_delivers_everything_once(t):
 
 
 # ---------------------------------------------------------------- transactions
+
 
 @check
 def committed_data_is_seen_and_aborted_data_is_not(t):
@@ -456,11 +494,18 @@ def the_aborted_list_holds_only_what_ends_at_or_after_the_fetch_offset(t):
     sequence = 0
     for commit in (False, True, False):
         equal(connection.add_partitions(transactional_id, producer, topic, [0]), 0, "add partition")
-        equal(connection.produce(topic, 0, batch([b"x"], *producer, sequence, transactional=True), transactional_id)[0], 0, "produce")
+        equal(
+            connection.produce(topic, 0, batch([b"x"], *producer, sequence, transactional=True), transactional_id)[0],
+            0,
+            "produce",
+        )
         equal(connection.end_txn(transactional_id, producer, commit), 0, "end")
         sequence += 1
+
     # 0 data, 1 abort, 2 data, 3 commit, 4 data, 5 abort
-    aborted = lambda offset: sorted(first for _, first in connection.fetch(topic, 0, offset, committed=True)["aborted"])
+    def aborted(offset):
+        return sorted(first for _, first in connection.fetch(topic, 0, offset, committed=True)["aborted"])
+
     equal(aborted(0), [0, 4], "aborted from 0")
     equal(aborted(1), [0, 4], "aborted from 1, the marker itself")
     equal(aborted(2), [4], "aborted from 2")
@@ -481,7 +526,9 @@ def offsets_of_a_transaction_appear_with_its_commit_only(t):
         equal(t.raw().offset_fetch(group, source, 0, stable=True)[0], UNSTABLE, "require stable, transaction open")
         equal(t.raw().offset_fetch(group, source, 0, stable=False), (0, -1), "unstable, transaction open")
         producer.commit_transaction(20) if commit else producer.abort_transaction(20)
-        equal(t.raw().offset_fetch(group, source, 0), (0, 3 if commit else -1), f"after {'commit' if commit else 'abort'}")
+        equal(
+            t.raw().offset_fetch(group, source, 0), (0, 3 if commit else -1), f"after {'commit' if commit else 'abort'}"
+        )
         consumer.close()
     equal(t.read(target), ["out"], "output")
 
@@ -517,7 +564,10 @@ def an_older_epoch_is_refused_everywhere(t):
     equal(new, (old[0], old[1] + 1), "the new identity")
     equal(connection.add_partitions(transactional_id, new, topic, [0]), 0, "the owner adds the partition")
     fenced = (INVALID_EPOCH, FENCED)
-    records = lambda producer: batch([b"x"], *producer, 0, transactional=True)
+
+    def records(producer):
+        return batch([b"x"], *producer, 0, transactional=True)
+
     assert connection.produce(topic, 0, records(old), transactional_id)[0] in fenced, "Produce"
     assert connection.add_partitions(transactional_id, old, topic, [0]) in fenced, "AddPartitionsToTxn"
     assert connection.add_offsets(transactional_id, old, group) in fenced, "AddOffsetsToTxn"
@@ -533,7 +583,9 @@ def init_checks_a_supplied_identity(t):
     transactional_id, connection = name("tx"), t.raw()
     old = connection.init_producer(transactional_id)[1:]
     new = connection.init_producer(transactional_id)[1:]
-    assert connection.init_producer(transactional_id, current=old)[0] in (INVALID_EPOCH, FENCED), "a zombie bumped itself"
+    assert connection.init_producer(transactional_id, current=old)[0] in (INVALID_EPOCH, FENCED), (
+        "a zombie bumped itself"
+    )
     bumped = connection.init_producer(transactional_id, current=new)
     equal(bumped, (0, new[0], new[1] + 1), "the owner's bump")
 
@@ -559,7 +611,9 @@ def a_transaction_that_takes_too_long_is_aborted(t):
     producer.flush(10)
     t.send(topic, "after")
     connection = t.raw()
-    wait_until(lambda: connection.list_offsets(topic, 0, -1, committed=True)[2] == 3, "the last stable offset moves on", 20)
+    wait_until(
+        lambda: connection.list_offsets(topic, 0, -1, committed=True)[2] == 3, "the last stable offset moves on", 20
+    )
     equal(t.read(topic), ["after"], "values")
     try:
         producer.commit_transaction(10)
@@ -583,16 +637,20 @@ def many_transactional_producers_at_once(t):
                 producer.commit_transaction(20)
         except Exception as error:
             failures.append(error)
+
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     equal(failures, [], "failures")
     for partition in range(4):
         values = t.read(topic, partition)
-        equal(sorted(values), sorted(f"{n}.{r}" for n in range(8) for r in range(10)), f"values of partition {partition}")
+        equal(
+            sorted(values), sorted(f"{n}.{r}" for n in range(8) for r in range(10)), f"values of partition {partition}"
+        )
 
 
 # ---------------------------------------------------------------- groups
+
 
 @check
 def stale_generations_and_members_are_refused(t):
@@ -619,6 +677,7 @@ def a_silent_member_is_evicted(t):
     def assigned():
         consumer.poll(0.1)
         return len(consumer.assignment()) == 4
+
     wait_until(assigned, "the other member owns all partitions", 30)
     equal(connection.heartbeat(group, generation, member), UNKNOWN_MEMBER, "heartbeat of the evicted")
     assert time.monotonic() - began < 25, "eviction took too long"
@@ -645,6 +704,7 @@ def group_delivers_everything(t, strategy):
                 except KafkaException:
                     pass  # A rebalance is going on: if the partition goes, its next owner reads the record again.
             consumer.close()
+
     threads = [threading.Thread(target=work, args=(n, 1 if n == 0 else 4)) for n in range(4)]
     [thread.start() for thread in threads]
     producer = t.producer()
@@ -683,7 +743,9 @@ def groups_are_listed_described_and_deleted(t):
     equal(listed.get(group), "STABLE", "state in the list")
     described = list(admin.describe_consumer_groups([group]).values())[0].result(10)
     equal(len(described.members), 1, "members")
-    equal([(p.topic, p.partition) for p in described.members[0].assignment.topic_partitions], [(topic, 0)], "assignment")
+    equal(
+        [(p.topic, p.partition) for p in described.members[0].assignment.topic_partitions], [(topic, 0)], "assignment"
+    )
     consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
     consumer.close()
     offsets = list(admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values())[0].result(10)
@@ -694,13 +756,19 @@ def groups_are_listed_described_and_deleted(t):
 
 # ---------------------------------------------------------------- other clients
 
+
 @check
 def kcat_produces_consumes_and_lists(t):
     if not shutil.which("kcat"):
         print("      (kcat is not installed: nothing checked)")
         return
     topic = t.topic(2)
-    run = lambda *words, text=None: subprocess.run(["kcat", "-b", t.bootstrap, *words], input=text, text=True, capture_output=True, timeout=30)
+
+    def run(*words, text=None):
+        return subprocess.run(
+            ["kcat", "-b", t.bootstrap, *words], input=text, text=True, capture_output=True, timeout=30
+        )
+
     produced = run("-P", "-t", topic, "-p", "1", "-z", "lz4", text="one\ntwo\n")
     equal(produced.returncode, 0, f"kcat -P {produced.stderr}")
     equal(run("-C", "-t", topic, "-p", "1", "-o", "beginning", "-e", "-q").stdout, "one\ntwo\n", "kcat -C")
@@ -710,6 +778,7 @@ def kcat_produces_consumes_and_lists(t):
 
 
 # ---------------------------------------------------------------- the broker is killed
+
 
 @restart_check
 def acknowledged_data_survives_a_kill(t):
@@ -722,12 +791,17 @@ def acknowledged_data_survives_a_kill(t):
         index = 0
         while not stop.is_set():
             try:
-                producer.produce(topic, str(index), partition=0,
-                                 on_delivery=lambda error, message: error or acknowledged.append(message.value().decode()))
+                producer.produce(
+                    topic,
+                    str(index),
+                    partition=0,
+                    on_delivery=lambda error, message: error or acknowledged.append(message.value().decode()),
+                )
                 index += 1
             except BufferError:
                 producer.poll(0.1)
             producer.poll(0.0005)
+
     thread = threading.Thread(target=produce)
     thread.start()
     for _ in range(3):
@@ -760,11 +834,18 @@ def a_zombie_is_fenced_after_a_kill_too(t):
     topic, transactional_id, connection = t.topic(), name("tx"), t.raw()
     old = connection.init_producer(transactional_id)[1:]
     connection.add_partitions(transactional_id, old, topic, [0])
-    equal(connection.produce(topic, 0, batch([b"zombie"], *old, 0, transactional=True), transactional_id), (0, 0), "produce")
+    equal(
+        connection.produce(topic, 0, batch([b"zombie"], *old, 0, transactional=True), transactional_id),
+        (0, 0),
+        "produce",
+    )
     new = connection.init_producer(transactional_id)[1:]
     t.restart()
     connection = t.raw()
-    assert connection.produce(topic, 0, batch([b"y"], *old, 1, transactional=True), transactional_id)[0] in (INVALID_EPOCH, FENCED), "Produce"
+    assert connection.produce(topic, 0, batch([b"y"], *old, 1, transactional=True), transactional_id)[0] in (
+        INVALID_EPOCH,
+        FENCED,
+    ), "Produce"
     assert connection.end_txn(transactional_id, old, True) in (INVALID_EPOCH, FENCED), "EndTxn"
     assert connection.init_producer(transactional_id, current=old)[0] in (INVALID_EPOCH, FENCED), "InitProducerId"
     equal(connection.add_partitions(transactional_id, new, topic, [0]), 0, "the owner goes on")
@@ -836,6 +917,7 @@ def transactional_clients_go_on_after_a_kill(t):
 
 
 # ----------------------------------------------------------------
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

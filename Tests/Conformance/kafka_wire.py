@@ -55,9 +55,20 @@ def batch(values, producer_id=-1, epoch=-1, sequence=-1, transactional=False, ke
         body += varint(-1) if value is None else varint(len(value)) + value
         body += varint(0)
         records += varint(len(body)) + body
-    tail = struct.pack(
-        ">hiqqqhii", attributes | (0x10 if transactional else 0), len(values) - 1, now, now, producer_id, epoch,
-        sequence, len(values)) + records
+    tail = (
+        struct.pack(
+            ">hiqqqhii",
+            attributes | (0x10 if transactional else 0),
+            len(values) - 1,
+            now,
+            now,
+            producer_id,
+            epoch,
+            sequence,
+            len(values),
+        )
+        + records
+    )
     return struct.pack(">qiibI", 0, len(tail) + 9, 0, 2, crc32c(tail)) + tail
 
 
@@ -89,14 +100,14 @@ class Reader:
         if length < 0:
             return None
         self.at += length
-        return self.data[self.at - length:self.at].decode()
+        return self.data[self.at - length : self.at].decode()
 
     def bytes(self):
         length = self.take("i")
         if length < 0:
             return None
         self.at += length
-        return self.data[self.at - length:self.at]
+        return self.data[self.at - length : self.at]
 
     def uvarint(self):
         value = shift = 0
@@ -112,7 +123,7 @@ class Reader:
         if length < 0:
             return None
         self.at += length
-        return self.data[self.at - length:self.at].decode()
+        return self.data[self.at - length : self.at].decode()
 
     def tags(self):
         for _ in range(self.uvarint()):
@@ -142,7 +153,7 @@ class Connection:
             try:
                 part = self.socket.recv(count - len(data))
             except ConnectionResetError:
-                raise Closed()
+                raise Closed() from None
             if not part:
                 raise Closed()
             data += part
@@ -153,7 +164,9 @@ class Connection:
 
     def request(self, api, version, body, flexible=False):
         self.correlation += 1
-        header = struct.pack(">hhi", api, version, self.correlation) + string("conformance") + (b"\0" if flexible else b"")
+        header = (
+            struct.pack(">hhi", api, version, self.correlation) + string("conformance") + (b"\0" if flexible else b"")
+        )
         self.send(struct.pack(">i", len(header) + len(body)) + header + body)
 
     def call(self, api, version, body, flexible=False, flexible_header=None):
@@ -175,13 +188,35 @@ class Connection:
         return error, offset
 
     # Fetch v11: dict per partition
-    def fetch(self, topic, partition, offset, max_wait=0, min_bytes=1, max_bytes=1 << 20, partition_bytes=1 << 20,
-              committed=False, session=(0, -1)):
-        self.fetch_request(topic, partition, offset, max_wait, min_bytes, max_bytes, partition_bytes, committed, session)
+    def fetch(
+        self,
+        topic,
+        partition,
+        offset,
+        max_wait=0,
+        min_bytes=1,
+        max_bytes=1 << 20,
+        partition_bytes=1 << 20,
+        committed=False,
+        session=(0, -1),
+    ):
+        self.fetch_request(
+            topic, partition, offset, max_wait, min_bytes, max_bytes, partition_bytes, committed, session
+        )
         return self.fetch_answer()
 
-    def fetch_request(self, topic, partition, offset, max_wait=0, min_bytes=1, max_bytes=1 << 20,
-                      partition_bytes=1 << 20, committed=False, session=(0, -1)):
+    def fetch_request(
+        self,
+        topic,
+        partition,
+        offset,
+        max_wait=0,
+        min_bytes=1,
+        max_bytes=1 << 20,
+        partition_bytes=1 << 20,
+        committed=False,
+        session=(0, -1),
+    ):
         body = struct.pack(">iiiibii", -1, max_wait, min_bytes, max_bytes, 1 if committed else 0, *session)
         body += struct.pack(">i", 1) + string(topic)
         body += struct.pack(">iiiqqi", 1, partition, -1, offset, -1, partition_bytes)
@@ -198,13 +233,23 @@ class Connection:
                 _, error, high, stable, start = reader.take("ihqqq")
                 aborted = [reader.take("qq") for _ in range(max(0, reader.take("i")))]
                 reader.take("i")
-                result.update(error=error or result["error"], high=high, stable=stable, start=start, aborted=aborted,
-                              records=reader.bytes() or b"")
+                result.update(
+                    error=error or result["error"],
+                    high=high,
+                    stable=stable,
+                    start=start,
+                    aborted=aborted,
+                    records=reader.bytes() or b"",
+                )
         return result
 
     # ListOffsets v2: (error, timestamp, offset)
     def list_offsets(self, topic, partition, timestamp, committed=False):
-        body = struct.pack(">ibi", -1, 1 if committed else 0, 1) + string(topic) + struct.pack(">iiq", 1, partition, timestamp)
+        body = (
+            struct.pack(">ibi", -1, 1 if committed else 0, 1)
+            + string(topic)
+            + struct.pack(">iiq", 1, partition, timestamp)
+        )
         reader = self.call(2, 2, body)
         reader.take("i"), reader.take("i"), reader.string(), reader.take("i")
         _, error, stamp, offset = reader.take("ihqq")

@@ -214,16 +214,25 @@ def a_read_only_subject_takes_no_schema(registry):
 def invalid_schemas(registry):
     subject = registry.subject()
     bad = [
-        "", "{", "null", "7", '"nosuchtype"', '{"type": "record"}', record(("a", "nosuchtype")),
-        record(("a", "int"), ("a", "string")), record(("a", "int", "text")), '["int", "int"]',
-        '{"type": "enum", "name": "E", "symbols": ["A", "A"]}', '{"type": "fixed", "name": "F", "size": -1}',
-        record(("1a", "int")), "[" * 5000,
+        "",
+        "{",
+        "null",
+        "7",
+        '"nosuchtype"',
+        '{"type": "record"}',
+        record(("a", "nosuchtype")),
+        record(("a", "int"), ("a", "string")),
+        record(("a", "int", "text")),
+        '["int", "int"]',
+        '{"type": "enum", "name": "E", "symbols": ["A", "A"]}',
+        '{"type": "fixed", "name": "F", "size": -1}',
+        record(("1a", "int")),
+        "[" * 5000,
     ]
     for schema in bad:
         registry.expect(422, 42201, "POST", f"/subjects/{subject}/versions", {"schema": schema})
     registry.expect(422, 42201, "POST", f"/subjects/{subject}/versions", {"schemaType": "AVRO"})
-    registry.expect(
-        422, 42201, "POST", f"/subjects/{subject}/versions", {"schema": A, "schemaType": "COBOL"})
+    registry.expect(422, 42201, "POST", f"/subjects/{subject}/versions", {"schema": A, "schemaType": "COBOL"})
     registry.expect(404, 40401, "GET", f"/subjects/{subject}/versions")
 
 
@@ -239,8 +248,11 @@ def media_types(registry):
     subject = registry.subject()
     path, body = f"/subjects/{subject}/versions", {"schema": A}
     for accepted in (
-        "application/vnd.schemaregistry.v1+json", "application/vnd.schemaregistry+json", "application/json",
-        "application/json; charset=utf-8", None,
+        "application/vnd.schemaregistry.v1+json",
+        "application/vnd.schemaregistry+json",
+        "application/json",
+        "application/json; charset=utf-8",
+        None,
     ):
         registry.expect(200, None, "POST", path, body, {"Content-Type": accepted})
     for refused in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
@@ -349,8 +361,8 @@ def the_default_level_is_backward(registry):
     subject = registry.subject()
     registry.register(subject, A)
     answer = registry.expect(
-        409, 409, "POST", f"/subjects/{subject}/versions",
-        {"schema": record(("a", "string"), ("b", "int"))})
+        409, 409, "POST", f"/subjects/{subject}/versions", {"schema": record(("a", "string"), ("b", "int"))}
+    )
     assert "READER_FIELD_MISSING_DEFAULT_VALUE" in answer["message"], answer
     registry.register(subject, AB)
 
@@ -358,10 +370,15 @@ def the_default_level_is_backward(registry):
 UNION = record(("a", ["null", "int"]))
 ENUM = record(("a", {"type": "enum", "name": "E", "symbols": ["X"]}))
 ENUM_GROWN = record(("a", {"type": "enum", "name": "E", "symbols": ["X", "Y"]}))
-ALIASED = json.dumps({
-    "type": "record", "name": "R2", "namespace": "test", "aliases": ["test.R"],
-    "fields": [{"name": "a", "type": "string"}],
-})
+ALIASED = json.dumps(
+    {
+        "type": "record",
+        "name": "R2",
+        "namespace": "test",
+        "aliases": ["test.R"],
+        "fields": [{"name": "a", "type": "string"}],
+    }
+)
 FIELD_ALIASED = record({"name": "z", "type": "string", "aliases": ["a"]})
 
 # (change, old, new, allowed under BACKWARD, FORWARD, FULL): the table of KAFKA.md.
@@ -385,16 +402,18 @@ COMPATIBILITY = [
 def compatibility_table(registry):
     for change, old, new, backward, forward, full in COMPATIBILITY:
         for level, allowed in (("BACKWARD", backward), ("FORWARD", forward), ("FULL", full), ("NONE", True)):
-            for transitive in ([level] if level == "NONE" else [level, level + "_TRANSITIVE"]):
+            for transitive in [level] if level == "NONE" else [level, level + "_TRANSITIVE"]:
                 subject = registry.subject()
                 registry.register(subject, old)
                 registry.call("PUT", f"/config/{subject}", {"compatibility": transitive})
                 _, body, _ = registry.call(
-                    "POST", f"/compatibility/subjects/{subject}/versions/latest", {"schema": new})
+                    "POST", f"/compatibility/subjects/{subject}/versions/latest", {"schema": new}
+                )
                 assert body["is_compatible"] == allowed, (change, transitive, body)
                 assert bool(body["messages"]) != allowed, (change, transitive, body)
                 _, every, _ = registry.call(
-                    "POST", f"/compatibility/subjects/{subject}/versions?verbose=true", {"schema": new})
+                    "POST", f"/compatibility/subjects/{subject}/versions?verbose=true", {"schema": new}
+                )
                 assert every["is_compatible"] == allowed, (change, transitive, every)
                 status, answer, _ = registry.call("POST", f"/subjects/{subject}/versions", {"schema": new})
                 assert status == (200 if allowed else 409), (change, transitive, status, answer)
