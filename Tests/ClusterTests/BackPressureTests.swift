@@ -6,7 +6,7 @@ extension ClusterTests {
     @Suite(.serialized)
     struct BackPressureTests {
         /// Peak resident memory that no process may exceed, in MB.
-        static let memoryLimit = 400
+        static let memoryLimit = 250
 
         @Test(.timeLimit(.minutes(5)))
         func aBurstOfTwentyThousandTriggersLosesNothing() async throws {

@@ -11,7 +11,7 @@ extension ClusterTests {
             try await withCluster { cluster in
                 let long = "{\"workflow\":\"summarize\",\"input\":\"\(String(repeating: "x", count: 1_100_000))\"}"
                 let cases: [(name: String, body: [UInt8], contentType: String, status: Int, says: String)] = [
-                    ("malformed JSON", Array("{\"workflow\":".utf8), "application/json", 400, "JSON"),
+                    ("malformed JSON", Array("{\"workflow\":".utf8), "application/json", 400, "line 1, column 13"),
                     ("no object", Array("[1]".utf8), "application/json", 400, "object"),
                     ("no input", Array(#"{"workflow":"summarize"}"#.utf8), "application/json", 400, "input"),
                     (

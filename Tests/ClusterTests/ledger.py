@@ -14,6 +14,7 @@ import collections
 import io
 import json
 import sys
+import time
 
 import fastavro
 import lz4.block
@@ -55,9 +56,12 @@ def read_all(bootstrap):
                 starts.append(TopicPartition(topic, partition, low))
         consumer.assign(starts)
         open_partitions = {(start.topic, start.partition) for start in starts}
+        last_progress = time.monotonic()
         while open_partitions:
-            messages = consumer.consume(2000, timeout=30)
-            if not messages:
+            messages = consumer.consume(1000, timeout=0.2)
+            if messages:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > 30:
                 raise SystemExit(f"no end of partition within 30 s for {sorted(open_partitions)[:5]}")
             for message in messages:
                 error = message.error()
