@@ -9,8 +9,7 @@ final class ChildProcess: Sendable {
         var errors: String
     }
 
-    // Foundation's Process is not Sendable; it is only touched to start it and for its pid and termination.
-    private nonisolated(unsafe) let process = Process()
+    private let process = Process()
     private let output = Mutex(Data())
     private let errors: URL
     private let finished = Mutex(false)
