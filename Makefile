@@ -25,7 +25,7 @@ test:  ## build and run all tests
 	@scripts/setup --tests
 	@swift build --build-tests $(checks)
 	@swift build -c release $(checks) --product orchestra
-	@swift test --skip-build --skip ClusterTests
+	@swift test --skip-build --no-parallel --skip ClusterTests
 	@BINARY_UNDER_TEST=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
 
 lint:  ## check formatting, scripts, generated code and the rules of the code base

@@ -28,7 +28,7 @@ package struct SiloConfiguration: Sendable {
     /// How many partitions run a batch at a time. Each transaction costs about a millisecond of a core, whatever is in
     /// it (librdkafka's main thread spins through the last part of a 1 ms timer), so under load few transactions
     /// with many turns do more than many with few. Default: 2.
-    package var concurrentCommits = 6
+    package var concurrentCommits = 2
     package var limits = GrainLimits()
     package var retries = RetryPolicy()
     package var clocks = Clocks.system
