@@ -51,7 +51,7 @@ extension ClusterTests {
             }
         }
 
-        /// Ten kinds of records that cannot be processed go to the dead letters; the workflows around them complete.
+        /// Seven kinds of records, on each input topic, that cannot be processed go to the dead letters; the workflows around them complete.
         @Test(.timeLimit(.minutes(3)))
         func badRecordsBecomeDeadLetters() async throws {
             try await withCluster { cluster in

@@ -20,6 +20,7 @@ struct PartitionContext: Sendable {
     var clocks: Clocks
     /// Bounds how many partitions restore at a time.
     var restoreGate: Gate
+    /// Bounds how many partitions run a batch at a time.
     var commitGate: Gate
     var logger: Logger
 }
