@@ -33,7 +33,7 @@ final class TopicHandles: Sendable {
 
 extension ProducerRecord {
     /// What librdkafka compares with `message.max.bytes`: key, value and headers.
-    var size: Int {
+    package var size: Int {
         let body = (key?.count ?? 0) + (value?.count ?? 0)
         return headers.reduce(body) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
     }

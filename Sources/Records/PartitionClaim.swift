@@ -4,7 +4,8 @@
 public import Avro
 public import OrchestraCore
 
-/// Who took a partition over. Topic orchestra.state, key \u0000claim; committed right after fencing, before restoring.
+/// A silo took a partition over. Topic orchestra.state, key \u0000claim/ and the silo; committed before the other silos
+/// with a claim are fenced and the state is restored; deleted when the partition is given back.
 public struct PartitionClaim: AvroRecord {
     public static let avroName = "orchestra.internal.PartitionClaim"
     public static let avroSchema = #"""
@@ -12,10 +13,11 @@ public struct PartitionClaim: AvroRecord {
           "type": "record",
           "name": "PartitionClaim",
           "namespace": "orchestra.internal",
-          "doc": "Who took a partition over. Topic orchestra.state, key \\u0000claim; committed right after fencing, before restoring.",
+          "doc": "A silo took a partition over. Topic orchestra.state, key \\u0000claim/ and the silo; committed before the other silos with a claim are fenced and the state is restored; deleted when the partition is given back.",
           "fields": [
             {"name": "silo", "type": "string"},
             {"name": "generation", "type": "long"},
+            {"name": "transactionalId", "type": "string", "doc": "Who initialises this id fences the silo."},
             {"name": "claimedAt", "type": {"type": "long", "logicalType": "timestamp-millis"}}
           ]
         }
@@ -23,33 +25,40 @@ public struct PartitionClaim: AvroRecord {
 
     public var silo: String
     public var generation: Int64
+    /// Who initialises this id fences the silo.
+    public var transactionalId: String
     public var claimedAt: Timestamp
 
     public init(
         silo: String,
         generation: Int64,
+        transactionalId: String,
         claimedAt: Timestamp
     ) {
         self.silo = silo
         self.generation = generation
+        self.transactionalId = transactionalId
         self.claimedAt = claimedAt
     }
 
     public init(from reader: inout AvroReader) throws(AvroError) {
         silo = try reader.readString()
         generation = try reader.readLong()
+        transactionalId = try reader.readString()
         claimedAt = try reader.readTimestamp()
     }
 
     public func write(to writer: inout AvroWriter) {
         writer.writeString(silo)
         writer.writeLong(generation)
+        writer.writeString(transactionalId)
         writer.writeTimestamp(claimedAt)
     }
 
     public init(resolving value: AvroValue) throws(AvroError) {
         silo = try value.field("silo") { value throws(AvroError) in try value.stringValue() }
         generation = try value.field("generation") { value throws(AvroError) in try value.longValue() }
+        transactionalId = try value.field("transactionalId") { value throws(AvroError) in try value.stringValue() }
         claimedAt = try value.field("claimedAt") { value throws(AvroError) in try value.timestampValue() }
     }
 }

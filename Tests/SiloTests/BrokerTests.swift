@@ -88,15 +88,18 @@ import Testing
         }
     }
 
+    /// The first finds its producer fenced, sees who has claimed its partitions, and gives up.
     @Test func anOtherSiloTakesOverAndTheFirstStops() async throws {
         try await LocalCluster.run { cluster in
             let first = try cluster.silo("silo-1", grains: [Counter.self], partitionCount: 2)
-            try await cluster.serve(first) { first in
+            let second = try cluster.silo("silo-2", grains: [Counter.self], partitionCount: 2)
+            try await withThrowingTaskGroup(of: Void.self) { (tasks: inout ThrowingTaskGroup<Void, any Error>) in
+                tasks.addTask { try await first.run() }
+                await first.waitUntilReady()
                 let client = ClusterClient(handler: first)
                 for number in 0..<10 {
                     _ = try await client.grain(Counter.self, key: "k\(number)").send(Add(amount: 1))
                 }
-                let second = try cluster.silo("silo-2", grains: [Counter.self], partitionCount: 2)
                 try await cluster.serve(second) { second in
                     await expectCode(.outcomeUnknown) {
                         _ = try await client.grain(Counter.self, key: "k0").send(Add(amount: 1), deadline: .seconds(20))
@@ -105,10 +108,11 @@ import Testing
                     for number in 0..<10 {
                         #expect(try await other.grain(Counter.self, key: "k\(number)").ask(Total()).value == 1)
                     }
-                    try await eventually("the first gives its partition up") {
-                        first.partitionStates.contains(.stopped)
+                    try await eventually("the first gives its partitions up, and ends") {
+                        first.partitionStates.allSatisfy { $0 == .stopped }
                     }
                 }
+                try await tasks.waitForAll()
             }
         }
     }

@@ -78,9 +78,9 @@ import Testing
         try await bench.serve { bench in
             let code = await code { _ = try await bench.grain("a").send(Add(amount: -1)) }
             #expect(code == .handlerFailed)
+            #expect(bench.log.commits.count == 1, "nothing but the claim")
         }
         #expect(try bench.deadLetters.isEmpty)
-        #expect(bench.log.commits.count == 1, "nothing but the claim")
     }
 
     @Test func unknownNamesAreUnimplemented() async throws {

@@ -88,13 +88,14 @@ import Testing
         let bench = try PartitionBench(claimGrace: .milliseconds(500))
         try await bench.serve { bench in
             _ = try await bench.grain("a").send(Add(amount: 1))
-            bench.log.fence(0)
+            bench.log.fence("silo-1")
             await expectCode(.outcomeUnknown) { _ = try await bench.grain("a").send(Add(amount: 1)) }
             try await eventually("it looks for a rival") { bench.runtime.lifecycleState == .verifying }
-            let claim = PartitionClaim(silo: "silo-2", generation: 1, claimedAt: bench.clock.wall)
+            let claim = PartitionClaim(
+                silo: "silo-2", generation: 1, transactionalId: "silo-2", claimedAt: bench.clock.wall)
             bench.log.append(
                 ProducerRecord(
-                    topic: Topics.state, partition: 0, key: ChangelogKey.claim.bytes,
+                    topic: Topics.state, partition: 0, key: ChangelogKey.claim(silo: "silo-2").bytes,
                     value: try bench.codec.encode(claim)))
             try await eventually("it has stopped") { bench.runtime.lifecycleState == .stopped }
         }

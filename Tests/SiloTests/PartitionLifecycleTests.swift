@@ -13,7 +13,9 @@ import Testing
 
     private func claim(_ silo: String, _ generation: Int64) -> PartitionLifecycle.Event {
         .claimRead(
-            PartitionClaim(silo: silo, generation: generation, claimedAt: Timestamp(millisecondsSinceEpoch: 0)))
+            PartitionClaim(
+                silo: silo, generation: generation, transactionalId: silo,
+                claimedAt: Timestamp(millisecondsSinceEpoch: 0)))
     }
 
     /// A partition that has come this far.
@@ -23,10 +25,10 @@ import Testing
         return lifecycle
     }
 
-    @Test func fencesThenClaimsThenRestores() {
+    @Test func joinsThenClaimsThenRestores() {
         var lifecycle = lifecycle()
-        guard case .fence = lifecycle.handle(.start) else { return fail(lifecycle) }
-        guard case .writeClaim = lifecycle.handle(.fenced) else { return fail(lifecycle) }
+        guard case .join = lifecycle.handle(.start) else { return fail(lifecycle) }
+        guard case .writeClaim = lifecycle.handle(.joined) else { return fail(lifecycle) }
         guard case .restore = lifecycle.handle(.claimed) else { return fail(lifecycle) }
         guard case .serve = lifecycle.handle(.restored) else { return fail(lifecycle) }
         guard case .finish = lifecycle.handle(.drainRequested) else { return fail(lifecycle) }
@@ -35,16 +37,16 @@ import Testing
     }
 
     @Test(arguments: [EventLogError.Kind.fenced, .outcomeUnknown, .fatal, .closed, .timedOut, .retriable])
-    func whoHasOwnedLooksForARivalBeforeItFencesAgain(kind: EventLogError.Kind) {
+    func whoHasOwnedLooksForARivalBeforeItClaimsAgain(kind: EventLogError.Kind) {
         for stage in 0..<3 {
-            let events: [PartitionLifecycle.Event] = [.start, .fenced, .claimed, .restored]
+            let events: [PartitionLifecycle.Event] = [.start, .joined, .claimed, .restored]
             var lifecycle = lifecycle()
             for event in events.prefix(2 + stage) { _ = lifecycle.handle(event) }
             guard case .verifyClaim = lifecycle.handle(failure(kind)) else { return fail(lifecycle) }
             // Kafka does not answer: it goes on looking.
             guard case .backOff = lifecycle.handle(failure(.timedOut)) else { return fail(lifecycle) }
             guard case .verifyClaim = lifecycle.handle(.backedOff) else { return fail(lifecycle) }
-            guard case .fence = lifecycle.handle(claim("silo-1", 5)) else { return fail(lifecycle) }
+            guard case .join = lifecycle.handle(claim("silo-1", 5)) else { return fail(lifecycle) }
             // It cannot fence now, so it looks again before the next attempt.
             guard case .verifyClaim = lifecycle.handle(failure(.timedOut)) else { return fail(lifecycle) }
             guard case .close(.some) = lifecycle.handle(claim("silo-2", 1)) else { return fail(lifecycle) }
@@ -58,7 +60,7 @@ import Testing
         for _ in 0..<9 {
             guard case .backOff(let pause) = lifecycle.handle(failure(.timedOut)) else { return fail(lifecycle) }
             pauses.append(pause)
-            guard case .fence = lifecycle.handle(.backedOff) else { return fail(lifecycle) }
+            guard case .join = lifecycle.handle(.backedOff) else { return fail(lifecycle) }
         }
         #expect(pauses.first == .milliseconds(100))
         #expect(pauses == pauses.sorted())
@@ -67,15 +69,15 @@ import Testing
 
     @Test func claimsOfPredecessorsAreNoRivals() {
         for event in [claim("silo-1", 4), claim("silo-1", 5), .claimRead(nil)] {
-            var lifecycle = lifecycle(.start, .fenced, .claimed, .restored, failure(.fenced))
-            guard case .fence = lifecycle.handle(event) else { return fail(lifecycle) }
+            var lifecycle = lifecycle(.start, .joined, .claimed, .restored, failure(.fenced))
+            guard case .join = lifecycle.handle(event) else { return fail(lifecycle) }
         }
-        var lifecycle = lifecycle(.start, .fenced, .claimed, .restored, failure(.fenced))
+        var lifecycle = lifecycle(.start, .joined, .claimed, .restored, failure(.fenced))
         guard case .close(.some) = lifecycle.handle(claim("silo-1", 6)) else { return fail(lifecycle) }
     }
 
     @Test func aDrainEndsEveryStateAndNothingFollows() {
-        let events: [PartitionLifecycle.Event] = [.start, .fenced, .claimed]
+        let events: [PartitionLifecycle.Event] = [.start, .joined, .claimed]
         for count in 0...events.count {
             var lifecycle = lifecycle()
             for event in events.prefix(count) { _ = lifecycle.handle(event) }

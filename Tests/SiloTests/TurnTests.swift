@@ -35,7 +35,7 @@ import Testing
         try bench.order("add 1", key: "a")
         try await bench.serveUntilIdle()
         let first = try #require(bench.log.records("orchestra.state").first)
-        #expect(first.key == Array("\0claim".utf8))
+        #expect(first.key == Array("\0claim/silo-1".utf8))
         let claim = try bench.codec.read(PartitionClaim.self, first)
         #expect((claim.silo, claim.generation) == ("silo-1", 1))
     }

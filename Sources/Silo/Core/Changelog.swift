@@ -7,8 +7,8 @@ package import Records
 ///
 /// Grains are keyed `type/key`. Keys that begin with NUL are the partition's own: no grain has one.
 package enum ChangelogKey: Sendable, Hashable {
-    /// Who took the partition over.
-    case claim
+    /// That a silo took the partition over.
+    case claim(silo: String)
     /// How far it has come.
     case progress
     case grain(GrainID)
@@ -16,8 +16,10 @@ package enum ChangelogKey: Sendable, Hashable {
     case unknown([UInt8])
 
     package init(_ bytes: [UInt8]) {
-        if bytes == ChangelogKey.claim.bytes {
-            self = .claim
+        if bytes.starts(with: ChangelogKey.claimPrefix),
+            let silo = String(validating: bytes.dropFirst(ChangelogKey.claimPrefix.count), as: UTF8.self)
+        {
+            self = .claim(silo: silo)
         } else if bytes == ChangelogKey.progress.bytes {
             self = .progress
         } else if bytes.first != 0, let text = String(validating: bytes, as: UTF8.self),
@@ -29,9 +31,11 @@ package enum ChangelogKey: Sendable, Hashable {
         }
     }
 
+    private static let claimPrefix = Array("\0claim/".utf8)
+
     package var bytes: [UInt8] {
         switch self {
-        case .claim: Array("\0claim".utf8)
+        case .claim(let silo): ChangelogKey.claimPrefix + Array(silo.utf8)
         case .progress: Array("\0progress".utf8)
         case .grain(let grain): Array(grain.description.utf8)
         case .unknown(let bytes): bytes

@@ -36,21 +36,26 @@ package final class OneShot<Value: Sendable>: Sendable {
         return isFirst
     }
 
+    /// Waits for the value, also in a task that is cancelled; one task only.
+    package func value() async -> Value {
+        await withCheckedContinuation { continuation in
+            let early: Value? = state.withLock { state in
+                guard case .resolved(let value) = state else {
+                    state = .awaited(continuation)
+                    return nil
+                }
+                return value
+            }
+            if let early { continuation.resume(returning: early) }
+        }
+    }
+
     /// Waits for the value; one task only.
     ///
     /// - Parameter cancelled: the value if the waiting task is cancelled first.
     package func value(ifCancelled cancelled: Value) async -> Value {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let early: Value? = state.withLock { state in
-                    guard case .resolved(let value) = state else {
-                        state = .awaited(continuation)
-                        return nil
-                    }
-                    return value
-                }
-                if let early { continuation.resume(returning: early) }
-            }
+            await value()
         } onCancel: {
             resolve(cancelled)
         }

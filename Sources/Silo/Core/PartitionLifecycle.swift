@@ -5,31 +5,31 @@ package import Records
 /// The life of a partition on one silo, as a state machine without I/O: the shell reports what happened and does
 /// what the directive says.
 ///
-/// The order is what makes ownership safe (KAFKA.md, "Takeover traps"): first fence every earlier owner by initialising
-/// the transactional producer, then write the claim, and only then read the changelog to its end.
+/// The order is what makes ownership safe: join the silo's producer, write the claim, fence everybody else with a claim,
+/// and only then read the changelog to its end (``PartitionClaims`` says why).
 ///
-/// The last to initialise wins, not the rightful owner. So a silo that has owned the partition and failed, for whatever
+/// The last to claim wins, not the rightful owner. So a silo that has owned the partition and failed, for whatever
 /// reason, never just initialises again: it might fence a rival that has taken over meanwhile. (Losing a transaction to
 /// fencing does not tell a rival from a broker that timed the transaction out, and a commit without an answer does not
 /// tell anything.) It waits a moment, in which a rival writes its claim, and reads the claim back: if nobody else has
 /// claimed the partition, it begins again; otherwise this silo stops serving it.
 package struct PartitionLifecycle: Sendable {
     package enum State: Sendable, Hashable {
-        /// → fencing, released
+        /// → joining, released
         case unowned
-        /// → claiming; backingOff or (if it was owned before) verifying; stopped, released
-        case fencing
+        /// Joining the silo's producer. → claiming; backingOff or (if it was owned before) verifying; stopped, released
+        case joining
         /// → restoring, verifying, stopped, released
         case claiming
-        /// → serving, verifying, stopped, released
+        /// Fencing the others and reading the changelog. → serving, verifying, stopped, released
         case restoring
         /// → draining, verifying, stopped
         case serving
         /// Finishing the batch in hand. → released
         case draining
-        /// Reading the claim after a failure. → fencing, backingOff, stopped, released
+        /// Reading the claim after a failure. → joining, backingOff, stopped, released
         case verifying
-        /// → fencing or (if it was owned before) verifying; released
+        /// → joining or (if it was owned before) verifying; released
         case backingOff
         /// Given back in order. Final.
         case released
@@ -39,7 +39,7 @@ package struct PartitionLifecycle: Sendable {
 
     package enum Event: Sendable {
         case start
-        case fenced
+        case joined
         case claimed
         case restored
         /// The partition shall be given back.
@@ -56,16 +56,16 @@ package struct PartitionLifecycle: Sendable {
     }
 
     package enum Directive: Sendable {
-        /// Make a producer if there is none and initialise it.
-        case fence
+        /// Join the silo's producer.
+        case join
         case writeClaim
         case restore
         case serve
         /// Take no more input, commit what is in hand.
         case finish
-        /// Close the producer, give a rival the time to write its claim, then read it.
+        /// Leave the producer, give a rival the time to write its claim, then read it.
         case verifyClaim
-        /// Close the producer, wait, then begin again.
+        /// Leave the producer, wait, then begin again.
         case backOff(Duration)
         /// Close everything. With an error: raise an alarm.
         case close(OrchestraError?)
@@ -77,7 +77,7 @@ package struct PartitionLifecycle: Sendable {
     private let generation: Int64
     private let partition: Int32
     private var failures = 0
-    /// Whether this silo has fenced the others once: from then on a rival may have taken over.
+    /// Whether this silo has come as far as claiming: from then on a rival may have taken over.
     private var hasOwned = false
     private var isDraining = false
 
@@ -90,8 +90,8 @@ package struct PartitionLifecycle: Sendable {
     package mutating func handle(_ event: Event) -> Directive {
         switch (state, event) {
         case (.released, _), (.stopped, _): return .nothing
-        case (.unowned, .start): return move(to: .fencing, .fence)
-        case (.fencing, .fenced):
+        case (.unowned, .start): return move(to: .joining, .join)
+        case (.joining, .joined):
             hasOwned = true
             return move(to: .claiming, .writeClaim)
         case (.claiming, .claimed): return move(to: .restoring, .restore)
@@ -99,7 +99,7 @@ package struct PartitionLifecycle: Sendable {
             failures = 0
             return move(to: .serving, .serve)
         case (.backingOff, .backedOff):
-            return hasOwned ? move(to: .verifying, .verifyClaim) : move(to: .fencing, .fence)
+            return hasOwned ? move(to: .verifying, .verifyClaim) : move(to: .joining, .join)
         case (.draining, .drained): return move(to: .released, .close(nil))
         case (.serving, .drainRequested):
             isDraining = true
@@ -143,7 +143,7 @@ package struct PartitionLifecycle: Sendable {
                 nextStep: "run one silo for these topics, or give each its own cluster")
             return move(to: .stopped, .close(error))
         }
-        return move(to: .fencing, .fence)
+        return move(to: .joining, .join)
     }
 
     /// 100 ms, doubled with each failure in a row, at most 5 s.

@@ -22,7 +22,7 @@ package struct PartitionState: Sendable {
     package private(set) var grains: [GrainID: CommittedGrain] = [:]
     /// `nil` until the first transaction after the claim.
     package private(set) var progress: PartitionProgress?
-    package private(set) var claim: PartitionClaim?
+    package private(set) var claims = PartitionClaims()
     package private(set) var timers = TimerQueue()
     /// What the envelopes take, in bytes.
     package private(set) var stateBytes = 0
@@ -48,10 +48,13 @@ package struct PartitionState: Sendable {
 
     // MARK: Restore
 
+    /// Takes note that a silo with a claim has been fenced.
+    package mutating func didFence(_ silo: String) { claims.didFence(silo) }
+
     /// Takes in one record of the changelog, in order. Call ``finishRestore()`` after the last.
     package mutating func restore(_ item: RestoredItem) {
         switch item {
-        case .claim(let value): claim = value
+        case .claim(let silo, let value, let offset): claims.take(value, of: silo, at: offset)
         case .progress(let value): progress = value
         case .grain(let grain, let value):
             forgetSize(of: grain)
@@ -158,7 +161,8 @@ package struct PartitionState: Sendable {
 
 /// A record of the changelog, decoded.
 package enum RestoredItem: Sendable {
-    case claim(PartitionClaim)
+    /// `nil` is a tombstone.
+    case claim(silo: String, PartitionClaim?, offset: Int64)
     case progress(PartitionProgress)
     /// `nil` is a tombstone.
     case grain(GrainID, CommittedGrain?)

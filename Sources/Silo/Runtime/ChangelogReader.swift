@@ -10,60 +10,38 @@ struct ChangelogReader: Sendable {
     let codec: any RecordCoding
     let logger: Logger
 
-    /// How many records are taken at a time.
-    private static let pageSize = 1_024
-    /// After how many records a long restore says how far it has come.
-    private static let reportInterval = 100_000
-
-    /// Reads everything from `start` to the present end. The end is read now, so fence every other writer first.
+    /// Reads everything from `start` to the present end.
     ///
     /// A transaction leaves control markers behind its records, so the end is reached at the end-of-partition event,
-    /// not at the last record (DESIGN.md §6, rule 13).
+    /// not at the last record.
     ///
     /// - Returns: how many records there were.
-    func read(
-        from start: StartOffset, _ take: (RestoredItem) -> Void
-    ) async throws -> Int {
-        let end = try await log.watermarks(of: Topics.state).high
-        let intake = try await log.openChangelog(at: start)
+    func read(from start: StartOffset, _ take: (RestoredItem) -> Void) async throws -> Int {
+        try await open(from: start) { reading in
+            try await reading.toEnd(take)
+        }
+    }
+
+    /// Opens the changelog and reads it in steps.
+    func open(from start: StartOffset, _ body: (inout ChangelogReading) async throws -> Int) async throws -> Int {
+        var reading = ChangelogReading(reader: self, intake: try await log.openChangelog(at: start))
         do {
-            let count = try await read(intake, to: end, take)
-            await intake.close()
+            let count = try await body(&reading)
+            await reading.intake.close()
             return count
         } catch {
-            await intake.close()
+            await reading.intake.close()
             throw error
         }
     }
 
-    private func read(
-        _ intake: any IntakeSource, to end: Int64, _ take: (RestoredItem) -> Void
-    ) async throws -> Int {
-        var count = 0
-        var nextReport = ChangelogReader.reportInterval
-        while true {
-            if count >= nextReport {
-                logger.info("reading the changelog", metadata: ["records": "\(count)", "end": "\(end)"])
-                nextReport += ChangelogReader.reportInterval
-            }
-            for event in try await intake.next(maximumRecords: ChangelogReader.pageSize) {
-                switch event {
-                case .endOfPartition(_, let nextOffset) where nextOffset >= end: return count
-                case .endOfPartition: continue
-                case .record(let record):
-                    count += 1
-                    if let item = try await decode(record) { take(item) }
-                }
-            }
-        }
-    }
-
     /// `nil` for a record that means nothing to this version.
-    private func decode(_ record: ConsumedRecord) async throws -> RestoredItem? {
+    fileprivate func decode(_ record: ConsumedRecord) async throws -> RestoredItem? {
         switch ChangelogKey(record.key ?? []) {
-        case .claim:
-            guard let value = record.value else { return nil }
-            return .claim(try await own(PartitionClaim.self, value, record))
+        case .claim(let silo):
+            var claim: PartitionClaim?
+            if let value = record.value { claim = try await own(PartitionClaim.self, value, record) }
+            return .claim(silo: silo, claim, offset: record.offset)
         case .progress:
             guard let value = record.value else { return nil }
             return .progress(try await own(PartitionProgress.self, value, record))
@@ -109,6 +87,59 @@ struct ChangelogReader: Sendable {
                 try await Task.sleep(for: pause)
                 pause = min(pause * 2, .seconds(5))
             }
+        }
+    }
+}
+
+/// A changelog that is being read.
+struct ChangelogReading {
+    /// How many records are taken at a time.
+    private static let pageSize = 1_024
+    /// After how many records a long restore says how far it has come.
+    private static let reportInterval = 100_000
+
+    fileprivate let reader: ChangelogReader
+    fileprivate let intake: any IntakeSource
+    /// How many records have been read.
+    private(set) var count = 0
+    private var position: Int64 = 0
+
+    fileprivate init(reader: ChangelogReader, intake: any IntakeSource) {
+        self.reader = reader
+        self.intake = intake
+    }
+
+    /// Reads what is committed now. An open transaction may hide some of what stands before the present end.
+    mutating func available(_ take: (RestoredItem) -> Void) async throws {
+        try await read(to: 0, take)
+    }
+
+    /// Reads to the present end; waits for transactions that are still open there.
+    ///
+    /// - Returns: how many records have been read in all.
+    mutating func toEnd(_ take: (RestoredItem) -> Void) async throws -> Int {
+        let end = try await reader.log.watermarks(of: Topics.state).high
+        if position < end { try await read(to: end, take) }
+        return count
+    }
+
+    private mutating func read(to end: Int64, _ take: (RestoredItem) -> Void) async throws {
+        while true {
+            for event in try await intake.next(maximumRecords: ChangelogReading.pageSize) {
+                switch event {
+                case .endOfPartition(_, let nextOffset):
+                    position = nextOffset
+                case .record(let record):
+                    count += 1
+                    if count % ChangelogReading.reportInterval == 0 {
+                        reader.logger.info(
+                            "reading the changelog", metadata: ["records": "\(count)", "offset": "\(record.offset)"])
+                    }
+                    if let item = try await reader.decode(record) { take(item) }
+                    position = -1
+                }
+            }
+            if position >= end { return }
         }
     }
 }

@@ -15,15 +15,13 @@ final class Gate: Sendable {
     }
 
     /// Runs `body` when there is room. Cancelling a task that waits lets it through at once: its own calls will fail.
-    ///
-    /// - Parameter patience: after this long a task goes through though there is no room; `nil`: never.
-    func enter<Result>(patience: Duration? = nil, _ body: () async throws -> Result) async rethrows -> Result {
-        let isEntered = await acquire(patience)
+    func enter<Result>(_ body: () async throws -> Result) async rethrows -> Result {
+        let isEntered = await acquire()
         defer { if isEntered { release() } }
         return try await body()
     }
 
-    private func acquire(_ patience: Duration?) async -> Bool {
+    private func acquire() async -> Bool {
         let turn: OneShot<Bool>? = state.withLock { state in
             if state.free > 0 {
                 state.free -= 1
@@ -33,15 +31,7 @@ final class Gate: Sendable {
             state.waiting.append(turn)
             return turn
         }
-        guard let turn else { return true }
-        guard let patience else { return await turn.value(ifCancelled: false) }
-        return await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                if (try? await Task.sleep(for: patience)) != nil { turn.resolve(false) }
-            }
-            defer { group.cancelAll() }
-            return await turn.value(ifCancelled: false)
-        }
+        return await turn?.value(ifCancelled: false) ?? true
     }
 
     private func release() {

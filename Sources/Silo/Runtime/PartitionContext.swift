@@ -12,6 +12,8 @@ struct PartitionContext: Sendable {
     var catalog: GrainCatalog
     var origin: BatchOrigin
     var generation: Int64
+    /// The silo's own, which goes into its claims.
+    var transactionalID: String
     var retries: RetryPolicy
     /// How long a fenced partition waits before it reads the claim.
     var claimGrace: Duration
@@ -20,8 +22,6 @@ struct PartitionContext: Sendable {
     var clocks: Clocks
     /// Bounds how many partitions restore at a time.
     var restoreGate: Gate
-    /// Bounds how many partitions run a batch at a time.
-    var commitGate: Gate
     var logger: Logger
 }
 

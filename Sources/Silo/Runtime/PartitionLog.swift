@@ -5,8 +5,11 @@ import OrchestraCore
 /// What a partition needs of Kafka. ``KafkaPartitionLog`` is the real one; tests bring a log in memory that aborts,
 /// fences and loses on purpose.
 package protocol PartitionLog: Sendable {
-    /// A new producer with the partition's transactional id. It does nothing until it is initialised.
+    /// What the partition commits through. It does nothing until it is initialised.
     func makeTransactions() throws(EventLogError) -> any TransactionSink
+    /// Ends the producer of another silo: aborts what it left open, and it can commit nothing more until it has
+    /// initialised itself again.
+    func fence(transactionalID: String) async throws(EventLogError)
     /// Reads the partition's changelog.
     func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource
     /// Reads the partition of the input topics, from these offsets.
@@ -17,7 +20,7 @@ package protocol PartitionLog: Sendable {
 
 /// A transactional producer; see `EventLog.TransactionalProducer` for the meaning of the errors.
 package protocol TransactionSink: Sendable {
-    /// Fences every earlier producer of the same partition.
+    /// Fences every earlier producer with the same transactional id.
     func initialize(timeout: Duration) async throws(EventLogError)
     func commit(_ batch: TransactionBatch) async throws(EventLogError)
     func close() async
@@ -32,20 +35,31 @@ package protocol IntakeSource: Sendable {
 extension TransactionalProducer: TransactionSink {}
 extension Intake: IntakeSource {}
 
-/// A partition in Kafka. The consumers and the admin client are shared by all partitions of a silo.
+/// A partition in Kafka. Producer, consumers and the admin client are shared by all partitions of a silo.
 struct KafkaPartitionLog: PartitionLog {
     let partition: Int32
     let configuration: KafkaConfiguration
-    let transactionalID: String
     let transactionTimeout: Duration
+    let lane: TransactionLane
     let inputs: PartitionConsumer
     let changelogs: PartitionConsumer
     let admin: Admin
     let logger: Logger
 
     func makeTransactions() throws(EventLogError) -> any TransactionSink {
-        try TransactionalProducer(
+        lane.makeSink()
+    }
+
+    func fence(transactionalID: String) async throws(EventLogError) {
+        let producer = try TransactionalProducer(
             configuration, transactionalID: transactionalID, transactionTimeout: transactionTimeout, logger: logger)
+        do throws(EventLogError) {
+            try await producer.initialize(timeout: .seconds(10))
+        } catch {
+            await producer.close()
+            throw error
+        }
+        await producer.close()
     }
 
     func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource {

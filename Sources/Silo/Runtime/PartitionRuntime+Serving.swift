@@ -16,9 +16,6 @@ extension PartitionRuntime {
     /// fall behind what its topics' retention deletes.
     private static let positionDelay = Duration.seconds(5)
 
-    /// How long a batch waits for those of other partitions; see ``SiloConfiguration/concurrentCommits``.
-    private static let commitPatience = Duration.milliseconds(50)
-
     func serve(_ producer: any TransactionSink) async -> PartitionLifecycle.Event {
         let intake: any IntakeSource
         do throws(EventLogError) {
@@ -82,29 +79,13 @@ extension PartitionRuntime {
 
     private func loop(_ producer: any TransactionSink) async -> PartitionLifecycle.Event {
         while true {
-            // What arrives while a partition waits at the gate becomes part of its batch. A partition whose turns or
-            // commit take long holds the others up by no more than their patience.
-            let step = await context.commitGate.enter(patience: PartitionRuntime.commitPatience) { () async -> Step in
-                switch next() {
-                case .wait: return .wait
-                case .end(let event): return .end(event)
-                case .run(let pending):
-                    guard let error = await run(pending, producer) else { return .again }
-                    return .end(.failed(error))
-                }
-            }
-            switch step {
-            case .again: continue
+            switch next() {
             case .wait: await work.wait()
             case .end(let event): return event
+            case .run(let pending):
+                if let error = await run(pending, producer) { return .failed(error) }
             }
         }
-    }
-
-    private enum Step {
-        case again
-        case wait
-        case end(PartitionLifecycle.Event)
     }
 
     private enum Next {

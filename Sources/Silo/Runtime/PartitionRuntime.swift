@@ -117,6 +117,14 @@ final class PartitionRuntime: Sendable {
         }
     }
 
+    /// Ends the service because the silo's producer has ended: the partition is not owned any more.
+    func endLife(_ error: EventLogError) {
+        shared.withLock { shared in
+            if shared.isServing, shared.intakeError == nil { shared.intakeError = error }
+        }
+        work.notify()
+    }
+
     /// Asks the partition to finish the batch in hand, commit it and close. ``run()`` returns when that is done.
     func drain() {
         let isFinal = shared.withLock { shared in
@@ -136,16 +144,17 @@ final class PartitionRuntime: Sendable {
         _ directive: PartitionLifecycle.Directive, _ producer: inout (any TransactionSink)?
     ) async -> PartitionLifecycle.Event {
         switch directive {
-        case .fence:
+        case .join:
             let current = producer
-            let (event, made) = await untilStopped { await self.fence(current) }
+            let (event, made) = await untilStopped { await self.join(current) }
             producer = made
             return event
         case .writeClaim:
             guard let producer else { return .failed(.closed("no producer")) }
             return await writeClaim(producer)
         case .restore:
-            return await untilStopped { (await self.restore(), nil) }.event
+            guard let producer else { return .failed(.closed("no producer")) }
+            return await untilStopped { (await self.restore(producer), nil) }.event
         case .serve:
             guard let producer else { return .failed(.closed("no producer")) }
             let event = await serve(producer)
@@ -239,7 +248,10 @@ final class PartitionRuntime: Sendable {
         }
         for call in calls { call.fail(reason) }
         for wait in waits { wait.fail(reason) }
-        await producer?.close()
+        if let producer {
+            if error == nil { await deleteClaim(producer) }
+            await producer.close()
+        }
         if let error {
             logger.critical("the partition has stopped and needs attention", metadata: ["error": "\(error)"])
         } else {

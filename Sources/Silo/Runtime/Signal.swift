@@ -24,20 +24,29 @@ final class Signal: Sendable {
     /// Waits for a notification, or for the task to be cancelled. One task at a time.
     func wait() async {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let isPending = state.withLock { state in
-                    if state.isPending || Task.isCancelled {
-                        state.isPending = false
-                        return true
-                    }
-                    precondition(state.waiter == nil, "two tasks wait for one signal")
-                    state.waiter = continuation
-                    return false
-                }
-                if isPending { continuation.resume() }
-            }
+            await waitForNotification(orUntil: { Task.isCancelled })
         } onCancel: {
             notify()
+        }
+    }
+
+    /// Waits for a notification, also in a task that is cancelled. One task at a time.
+    func waitThroughCancellation() async {
+        await waitForNotification(orUntil: { false })
+    }
+
+    private func waitForNotification(orUntil isOver: () -> Bool) async {
+        await withCheckedContinuation { continuation in
+            let isDone = state.withLock { state in
+                if state.isPending || isOver() {
+                    state.isPending = false
+                    return true
+                }
+                precondition(state.waiter == nil, "two tasks wait for one signal")
+                state.waiter = continuation
+                return false
+            }
+            if isDone { continuation.resume() }
         }
     }
 }

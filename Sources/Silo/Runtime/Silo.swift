@@ -87,7 +87,11 @@ package final class Silo: Service, GrainCallHandler {
         do {
             // Cancelled by a shutdown that comes before the start is through.
             let isPrepared = try await cancelWhenGracefulShutdown { try await self.prepareWhenReachable(admin) }
-            if isPrepared { await serve(makePartitions(admin: admin, inputs: inputs, changelogs: changelogs)) }
+            if isPrepared {
+                let lane = makeLane()
+                let partitions = makePartitions(lane: lane, admin: admin, inputs: inputs, changelogs: changelogs)
+                await serve(partitions, lane)
+            }
         } catch {
             state.withLock { $0.failure = OrchestraError(.unavailable, "the silo could not start", cause: error) }
             await inputs.close()
@@ -154,39 +158,52 @@ package final class Silo: Service, GrainCallHandler {
         try await catalog.register(with: codec)
     }
 
+    private func makeLane() -> TransactionLane {
+        let (configuration, logger) = (configuration, logger)
+        return TransactionLane(groupID: configuration.groupID, clocks: configuration.clocks, logger: logger) {
+            () throws(EventLogError) in
+            try TransactionalProducer(
+                configuration.kafka, transactionalID: configuration.transactionalID,
+                transactionTimeout: configuration.transactionTimeout, logger: logger)
+        }
+    }
+
     private func makePartitions(
-        admin: Admin, inputs: PartitionConsumer, changelogs: PartitionConsumer
+        lane: TransactionLane, admin: Admin, inputs: PartitionConsumer, changelogs: PartitionConsumer
     ) -> [PartitionRuntime] {
         let context = PartitionContext(
             catalog: catalog,
             origin: BatchOrigin(
                 partition: 0, partitioner: partitioner, nodeID: configuration.nodeID, groupID: configuration.groupID,
                 limits: configuration.limits, codec: codec),
-            generation: configuration.generation, retries: configuration.retries,
-            claimGrace: configuration.claimGrace, budget: budget,
+            generation: configuration.generation, transactionalID: configuration.transactionalID,
+            retries: configuration.retries, claimGrace: configuration.claimGrace, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
-            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)),
-            commitGate: Gate(limit: max(configuration.concurrentCommits, 1)), logger: logger)
+            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), logger: logger)
         return (0..<configuration.partitionCount).map { partition in
             let log = KafkaPartitionLog(
                 partition: partition, configuration: configuration.kafka,
-                transactionalID: "\(configuration.groupID).\(partition)",
-                transactionTimeout: configuration.transactionTimeout, inputs: inputs, changelogs: changelogs,
-                admin: admin, logger: logger)
+                transactionTimeout: configuration.transactionTimeout, lane: lane, inputs: inputs,
+                changelogs: changelogs, admin: admin, logger: logger)
             return PartitionRuntime(partition: partition, context: context, log: log)
         }
     }
 
     /// Runs the partitions until all of them have ended.
-    private func serve(_ partitions: [PartitionRuntime]) async {
+    private func serve(_ partitions: [PartitionRuntime], _ lane: TransactionLane) async {
         state.withLock { $0.partitions = partitions }
+        lane.onEndOfLife { error in
+            for partition in partitions { partition.endLife(error) }
+        }
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await self.keepTime(for: partitions) }
+                group.addTask { await self.keepTime(for: partitions, lane) }
+                group.addTask { await lane.run() }
                 await withTaskGroup(of: Void.self) { loops in
                     for partition in partitions { loops.addTask { await partition.run() } }
                     loops.addTask { await self.reportReadiness() }
                 }
+                await lane.end()
                 group.cancelAll()
             }
         } onGracefulShutdown: {
@@ -195,12 +212,13 @@ package final class Silo: Service, GrainCallHandler {
         }
     }
 
-    private func keepTime(for partitions: [PartitionRuntime]) async {
+    private func keepTime(for partitions: [PartitionRuntime], _ lane: TransactionLane) async {
         while !Task.isCancelled {
             // Ends early only when the silo stops.
             try? await Task.sleep(for: Silo.tick)
             let instant = configuration.clocks.monotonic()
             for partition in partitions { partition.tick(at: instant) }
+            lane.tick(at: instant)
         }
     }
 

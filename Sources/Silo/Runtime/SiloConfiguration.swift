@@ -15,7 +15,7 @@ package struct SiloConfiguration: Sendable {
     package var workflows: [WorkflowDefinition] = [.summarize]
     /// How long a finished workflow can still be asked about. Default: 7 days.
     package var workflowRetention = Duration.seconds(7 * 86_400)
-    /// Names the silos' consumer group and the transactional ids; clusters that share a broker need different ones.
+    /// Names the silos' consumer group, and begins their transactional ids; clusters that share a broker need different ones.
     /// Default: `orchestra.silo`.
     package var groupID = "orchestra.silo"
     /// After this the broker aborts a transaction whose silo is gone. Default: 10 s.
@@ -25,13 +25,12 @@ package struct SiloConfiguration: Sendable {
     package var claimGrace = Duration.seconds(2)
     /// How many partitions restore at a time. Default: 4.
     package var concurrentRestores = 4
-    /// How many partitions run a batch at a time. Each transaction costs about a millisecond of a core, whatever is in
-    /// it (librdkafka's main thread spins through the last part of a 1 ms timer), so under load few transactions
-    /// with many turns do more than many with few. Default: 2.
-    package var concurrentCommits = 2
     package var limits = GrainLimits()
     package var retries = RetryPolicy()
     package var clocks = Clocks.system
+
+    /// Under this id the silo commits, and whoever initialises it fences the silo.
+    package var transactionalID: String { "\(groupID).\(nodeID)" }
 
     package init(nodeID: String, generation: Int64, kafka: KafkaConfiguration) {
         self.nodeID = nodeID

@@ -112,7 +112,10 @@ enum Sample {
             case is PartitionClaim.Type:
                 (
                     record,
-                    encoded(PartitionClaim(silo: "s", generation: 7, claimedAt: .init(millisecondsSinceEpoch: time)))
+                    encoded(
+                        PartitionClaim(
+                            silo: "s", generation: 7, transactionalId: "t",
+                            claimedAt: .init(millisecondsSinceEpoch: time)))
                 )
             case is PartitionProgress.Type:
                 (

@@ -43,18 +43,20 @@ import Testing
         let writer = try AvroSchema(
             parsing: """
                 {"type": "record", "name": "PartitionClaim", "namespace": "older.place", "fields": [
-                    {"name": "claimedAt", "type": "int"}, {"name": "gone", "type": "string"},
+                    {"name": "claimedAt", "type": "int"}, {"name": "gone", "type": "string"}, {"name": "transactionalId", "type": "string"},
                     {"name": "generation", "type": "int"}, {"name": "silo", "type": "bytes"}]}
                 """)
         let id = registry.add(writer.text)
         let data = try writer.encode(
             .record([
                 .init(name: "claimedAt", value: .int(5)), .init(name: "gone", value: .string("x")),
+                .init(name: "transactionalId", value: .string("t1")),
                 .init(name: "generation", value: .int(7)), .init(name: "silo", value: .bytes(Array("s1".utf8))),
             ]))
         let framed = [0, 0, 0, 0, UInt8(id)] + data
         #expect(try codec.decodeIfKnown(PartitionClaim.self, from: framed) == nil)
-        let claim = PartitionClaim(silo: "s1", generation: 7, claimedAt: Timestamp(millisecondsSinceEpoch: 5))
+        let claim = PartitionClaim(
+            silo: "s1", generation: 7, transactionalId: "t1", claimedAt: Timestamp(millisecondsSinceEpoch: 5))
         #expect(try await codec.decode(PartitionClaim.self, from: framed) == claim)
         #expect(try codec.decodeIfKnown(PartitionClaim.self, from: framed) == claim)
         #expect(

@@ -41,7 +41,8 @@ final class PartitionBench: Sendable {
     init(
         log: MemoryLog = MemoryLog(), codec: TestCodec = TestCodec(), clock: TestClock = TestClock(),
         grains: [any Grain.Type] = [Counter.self], partitionCount: Int32 = 1, partition: Int32 = 0,
-        nodeID: String = "silo-1", generation: Int64 = 1, claimGrace: Duration = .milliseconds(20),
+        nodeID: String = "silo-1", lane: TransactionLane? = nil, generation: Int64 = 1,
+        claimGrace: Duration = .milliseconds(20),
         workflows: [WorkflowDefinition] = [.summarize], _ configure: (inout GrainLimits) -> Void = { _ in }
     ) throws {
         (self.log, self.codec, self.clock, self.partition) = (log, codec, clock, partition)
@@ -59,11 +60,10 @@ final class PartitionBench: Sendable {
             origin: BatchOrigin(
                 partition: partition, partitioner: partitioner, nodeID: nodeID, groupID: "group", limits: limits,
                 codec: codec),
-            generation: generation, retries: RetryPolicy(), claimGrace: claimGrace, budget: budget,
+            generation: generation, transactionalID: nodeID, retries: RetryPolicy(), claimGrace: claimGrace, budget: budget,
             metrics: SiloMetrics(),
-            clocks: clock.clocks, restoreGate: Gate(limit: 1), commitGate: Gate(limit: 1),
-            logger: logger)
-        runtime = PartitionRuntime(partition: partition, context: context, log: log.view(of: partition))
+            clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
+        runtime = PartitionRuntime(partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
     }
 
     /// Serves the partition while `body` runs, ticking it all the while, and drains it afterwards.
@@ -190,4 +190,17 @@ func expectCode(
 ) async {
     let actual = await code(body)
     #expect(actual == expected, comment, sourceLocation: sourceLocation)
+}
+
+/// A value that several tasks of a test use.
+final class Locked<Value: Sendable>: Sendable {
+    private let mutex: Mutex<Value>
+
+    init(_ value: Value) { mutex = Mutex(value) }
+
+    var value: Value { mutex.withLock { $0 } }
+
+    func use<Result: Sendable>(_ body: (inout Value) -> Result) -> Result {
+        mutex.withLock { body(&$0) }
+    }
 }

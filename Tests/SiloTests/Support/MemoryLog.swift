@@ -8,6 +8,8 @@ import Synchronization
 final class MemoryLog: Sendable {
     /// What happens to a commit instead of succeeding.
     enum Fault: Sendable {
+        /// It succeeds.
+        case none
         /// Nothing is written.
         case abort(name: String)
         /// Nothing is written, and the producer finds itself fenced.
@@ -29,25 +31,44 @@ final class MemoryLog: Sendable {
     private struct State {
         var entries: [TopicPartition: [Entry]] = [:]
         var firstOffsets: [TopicPartition: Int64] = [:]
-        var epochs: [Int32: Int] = [:]
+        /// By transactional id.
+        var epochs: [String: Int] = [:]
         var faults: [Fault] = []
         /// Transactions that contain a record like this are aborted as too large.
         var poison: (@Sendable (ProducerRecord) -> Bool)?
         var commits: [TransactionBatch] = []
         var aborts = 0
         var isBlocked = false
+        /// Before each step of a producer or reader: so that steps of different silos mix.
+        var hesitation: (@Sendable () async -> Void)?
         var readers: [OneShot<Void>] = []
         var blocked: [OneShot<Void>] = []
     }
 
     private let state = Mutex(State())
 
+    /// A producer, as a lane wants it.
+    func makeProducer(_ transactionalID: String) -> any TransactionSink {
+        Sink(log: self, transactionalID: transactionalID)
+    }
+
     // MARK: The test's side
 
     var commits: [TransactionBatch] { state.withLock { $0.commits } }
+    /// How many commits are being held back.
+    var blockedCommits: Int { state.withLock { $0.isBlocked ? $0.blocked.count : 0 } }
+    /// How often a transactional id was initialised.
+    func epoch(of transactionalID: String) -> Int { state.withLock { $0.epochs[transactionalID, default: 0] } }
     var aborts: Int { state.withLock { $0.aborts } }
     func inject(_ faults: Fault...) { state.withLock { $0.faults += faults } }
     func setPoison(_ poison: (@Sendable (ProducerRecord) -> Bool)?) { state.withLock { $0.poison = poison } }
+
+    /// Has every producer and reader wait before its steps.
+    func setHesitation(_ hesitation: @escaping @Sendable () async -> Void) {
+        state.withLock { $0.hesitation = hesitation }
+    }
+
+    private func hesitate() async { await state.withLock { $0.hesitation }?() }
 
     /// Holds commits back until it is released.
     func blockCommits(_ isBlocked: Bool) {
@@ -80,8 +101,8 @@ final class MemoryLog: Sendable {
         for reader in readers { reader.resolve(()) }
     }
 
-    /// Another producer with the partition's transactional id appears.
-    func fence(_ partition: Int32) { state.withLock { $0.epochs[partition, default: 0] += 1 } }
+    /// Another producer with a transactional id appears.
+    func fence(_ transactionalID: String) { state.withLock { $0.epochs[transactionalID, default: 0] += 1 } }
 
     /// Deletes what is below an offset, as retention does.
     func deleteRecords(_ topic: String, _ partition: Int32, below offset: Int64) {
@@ -100,7 +121,12 @@ final class MemoryLog: Sendable {
 
     // MARK: The partition's side
 
-    func view(of partition: Int32) -> any PartitionLog { View(log: self, partition: partition) }
+    /// - Parameter lane: what the partition commits through; `nil`: a producer of its own.
+    func view(
+        of partition: Int32, as transactionalID: String, lane: TransactionLane? = nil
+    ) -> any PartitionLog {
+        View(log: self, partition: partition, transactionalID: transactionalID, lane: lane)
+    }
 
     private func takeReaders(_ state: inout State) -> [OneShot<Void>] {
         defer { state.readers = [] }
@@ -110,9 +136,16 @@ final class MemoryLog: Sendable {
     private struct View: PartitionLog {
         let log: MemoryLog
         let partition: Int32
+        let transactionalID: String
+        let lane: TransactionLane?
 
         func makeTransactions() throws(EventLogError) -> any TransactionSink {
-            Sink(log: log, partition: partition)
+            lane?.makeSink() ?? log.makeProducer(transactionalID)
+        }
+
+        func fence(transactionalID: String) async throws(EventLogError) {
+            await log.hesitate()
+            log.fence(transactionalID)
         }
 
         func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource {
@@ -130,7 +163,8 @@ final class MemoryLog: Sendable {
         }
 
         func watermarks(of topic: String) async throws(EventLogError) -> (low: Int64, high: Int64) {
-            log.range(TopicPartition(topic: topic, partition: partition))
+            await log.hesitate()
+            return log.range(TopicPartition(topic: topic, partition: partition))
         }
     }
 
@@ -140,18 +174,19 @@ final class MemoryLog: Sendable {
 
     private final class Sink: TransactionSink {
         let log: MemoryLog
-        let partition: Int32
+        let transactionalID: String
         private let epoch = Mutex(0)
 
-        init(log: MemoryLog, partition: Int32) {
+        init(log: MemoryLog, transactionalID: String) {
             self.log = log
-            self.partition = partition
+            self.transactionalID = transactionalID
         }
 
         func initialize(timeout: Duration) async throws(EventLogError) {
+            await log.hesitate()
             let next = log.state.withLock { state in
-                state.epochs[partition, default: 0] += 1
-                return state.epochs[partition, default: 0]
+                state.epochs[transactionalID, default: 0] += 1
+                return state.epochs[transactionalID, default: 0]
             }
             epoch.withLock { $0 = next }
         }
@@ -164,16 +199,17 @@ final class MemoryLog: Sendable {
                 return wait
             }
             await wait?.value(ifCancelled: ())
+            await log.hesitate()
             let epoch = epoch.withLock { $0 }
-            try log.commit(batch, partition: partition, epoch: epoch)
+            try log.commit(batch, as: transactionalID, epoch: epoch)
         }
 
         func close() async {}
     }
 
-    private func commit(_ batch: TransactionBatch, partition: Int32, epoch: Int) throws(EventLogError) {
+    private func commit(_ batch: TransactionBatch, as transactionalID: String, epoch: Int) throws(EventLogError) {
         let (error, readers) = state.withLock { state -> (EventLogError?, [OneShot<Void>]) in
-            guard state.epochs[partition, default: 0] == epoch else {
+            guard state.epochs[transactionalID, default: 0] == epoch else {
                 return (EventLogError(kind: .fenced, name: "_FENCED", message: "fenced"), [])
             }
             if let poison = state.poison, batch.records.contains(where: poison) {
@@ -186,18 +222,18 @@ final class MemoryLog: Sendable {
             let fault = state.faults.isEmpty ? nil : state.faults.removeFirst()
             let error: EventLogError?
             switch fault {
-            case nil:
+            case nil, .some(.none):
                 write(batch, hidden: false, &state)
                 error = nil
             case .abort(let name):
                 write(batch, hidden: true, &state)
                 error = EventLogError(kind: .abortable, name: name, message: "aborted")
             case .fence:
-                state.epochs[partition, default: 0] += 1
+                state.epochs[transactionalID, default: 0] += 1
                 error = EventLogError(kind: .fenced, name: "_FENCED", message: "timed out")
             case .commitThenFence:
                 write(batch, hidden: false, &state)
-                state.epochs[partition, default: 0] += 1
+                state.epochs[transactionalID, default: 0] += 1
                 error = EventLogError(kind: .fenced, name: "_FENCED", message: "timed out")
             case .commitThenUnknown:
                 write(batch, hidden: false, &state)
@@ -234,6 +270,7 @@ final class MemoryLog: Sendable {
 
         func next(maximumRecords: Int) async throws(EventLogError) -> [IntakeEvent] {
             while !Task.isCancelled {
+                await log.hesitate()
                 let (events, wait) = log.state.withLock { state in
                     let events = take(maximumRecords, state)
                     guard events.isEmpty else { return (events, nil as OneShot<Void>?) }
