@@ -13,55 +13,49 @@ struct StatusEndpoint: Sendable {
 
     /// Answers where the workflow stands; with `wait`, once it has ended or the time has passed.
     ///
-    /// While it waits, it asks the owner for anything newer than what it has seen, again every few seconds and when a
-    /// connection breaks, so neither a lost answer nor a new owner leaves it hanging.
+    /// While it waits, it asks the owner for the end, again every few seconds and when a connection breaks, so neither a
+    /// lost answer nor a new owner leaves it hanging.
     func status(of workflowID: String, wait: Duration?) async throws -> Response {
-        guard let wait, wait > .zero, waits.enter() else { return try await poll(workflowID, wait: nil) }
-        defer { waits.leave(bytes: 0) }
-        return try await poll(workflowID, wait: wait)
+        let position = accepted.position(of: workflowID)
+        if let wait, wait > .zero, waits.enter() {
+            defer { waits.leave(bytes: 0) }
+            if let end = try await waitForEnd(of: workflowID, position, for: wait) { return .json(.ok, end.json) }
+        }
+        do throws(OrchestraError) {
+            let status = try await untilShutdown { () async throws(OrchestraError) in
+                try await calls.status(of: workflowID, within: limits.callTimeout, after: position)
+            }
+            return .json(.ok, status.json)
+        } catch {
+            guard position == nil else {
+                return .json(.ok, .object([("workflowId", .string(workflowID)), ("status", .string("accepted"))]))
+            }
+            throw Problem(error.code == .notFound ? unknown(workflowID) : outOfReach(error))
+        }
     }
 
-    private func poll(_ workflowID: String, wait: Duration?) async throws -> Response {
-        let end = ContinuousClock.now + (wait ?? .zero)
-        let position = accepted.position(of: workflowID)
-        var last: WorkflowCalls.Status?
-        var failure: OrchestraError?
-        repeat {
-            let timeLeft = timeLeft(until: end, isFirst: last == nil, isWaiting: wait != nil)
+    /// - Returns: `nil` if the workflow has not ended in time, or nobody could say.
+    private func waitForEnd(
+        of workflowID: String, _ position: GrainCallRequest.Position?, for wait: Duration
+    ) async throws -> WorkflowCalls.Status? {
+        let end = ContinuousClock.now + wait
+        while ContinuousClock.now < end, !Task.isShuttingDownGracefully, !Task.isCancelled {
+            let timeLeft = min(limits.longPollInterval, end - .now)
             do throws(OrchestraError) {
-                let newer = last?.version
-                let status = try await untilShutdown { () async throws(OrchestraError) in
-                    try await calls.status(
-                        of: workflowID, within: timeLeft, newerThan: newer, after: newer == nil ? position : nil)
+                return try await untilShutdown { () async throws(OrchestraError) in
+                    try await calls.status(of: workflowID, within: timeLeft, untilFinished: true, after: position)
                 }
-                if status.snapshot.isFinished { return .json(.ok, status.json) }
-                (last, failure) = (status, nil)
             } catch {
                 if error.code == .notFound, position == nil { throw Problem(unknown(workflowID)) }
-                failure = error
-                // A long poll that ran out is no failure, and asks again at once; anything else pauses.
-                if error.code != .deadlineExceeded || last == nil {
-                    let pause = min(.milliseconds(Int.random(in: 50...250)), end - .now)
-                    if pause > .zero,
-                        (try? await cancelWhenGracefulShutdown({ try await Task.sleep(for: pause) })) == nil
-                    {
-                        break
-                    }
-                }
+                // It is still running, or the answer was lost.
+                if error.code == .deadlineExceeded { continue }
+                let pause = min(.milliseconds(Int.random(in: 50...250)), end - .now)
+                guard pause > .zero,
+                    (try? await cancelWhenGracefulShutdown({ try await Task.sleep(for: pause) })) != nil
+                else { return nil }
             }
-        } while ContinuousClock.now < end && !Task.isShuttingDownGracefully && !Task.isCancelled
-        if let last { return .json(.ok, last.json) }
-        if position != nil {
-            return .json(.ok, .object([("workflowId", .string(workflowID)), ("status", .string("accepted"))]))
         }
-        throw Problem(outOfReach(failure))
-    }
-
-    /// The first answer of a long poll may come a little late; a question without `wait` has its own limit.
-    private func timeLeft(until end: ContinuousClock.Instant, isFirst: Bool, isWaiting: Bool) -> Duration {
-        let left = end - .now
-        guard isFirst else { return min(limits.longPollInterval, left) }
-        return isWaiting ? min(limits.callTimeout, max(left, .milliseconds(500))) : limits.callTimeout
+        return nil
     }
 
     /// Stops a running workflow; a finished one stays as it is, so cancelling twice is the same as once.
@@ -98,9 +92,9 @@ struct StatusEndpoint: Sendable {
             nextStep: "check the id; finished workflows are kept for a limited time")
     }
 
-    private func outOfReach(_ error: OrchestraError?) -> OrchestraError {
+    private func outOfReach(_ error: OrchestraError) -> OrchestraError {
         OrchestraError(
-            .unavailable, error?.message ?? "the owner of this workflow cannot be reached",
+            .unavailable, error.message,
             nextStep: "ask again after a moment")
     }
 }

@@ -15,16 +15,17 @@ struct WorkflowCalls: Sendable {
     }
 
     /// - Parameters:
-    ///   - newerThan: answer only once the workflow has changed since this version.
+    ///   - untilFinished: answer only once the workflow has ended.
     ///   - after: answer only once this record has been taken in.
     /// - Throws: ``OrchestraError``: `notFound`; `unavailable`, `deadlineExceeded` and others when nobody can say.
     func status(
-        of workflowID: String, within timeLeft: Duration, newerThan: UInt64? = nil,
+        of workflowID: String, within timeLeft: Duration, untilFinished: Bool = false,
         after: GrainCallRequest.Position? = nil
     ) async throws(OrchestraError) -> Status {
         let workflow = try cluster.grain(WorkflowGrain.self, key: workflowID)
         do throws(OrchestraError) {
-            let answer = try await workflow.ask(GetStatus(), deadline: timeLeft, newerThan: newerThan, after: after)
+            let answer = try await workflow.ask(
+                GetStatus(untilFinished: untilFinished), deadline: timeLeft, after: after)
             return Status(snapshot: answer.value, version: answer.version)
         } catch {
             throw error.asOurs

@@ -60,6 +60,8 @@ final class ScriptedCluster: StartEventSink, GrainCallHandler {
     func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
         let end = ContinuousClock.now + request.timeLeft
         state.withLock { $0.calls += 1 }
+        let query = try? MessageCoding.decode(GetStatus.self, from: request.payload)
+        let waitsForEnd = request.method == GetStatus.name && query?.untilFinished == true
         while true {
             let answer: Result<GrainCallReply, OrchestraError>? = state.withLock { state in
                 if let failure = state.callFailure { return .failure(failure) }
@@ -72,14 +74,14 @@ final class ScriptedCluster: StartEventSink, GrainCallHandler {
                     entry.version += 1
                     state.workflows[request.grain.key] = entry
                 }
-                if let newer = request.newerThan, entry.version <= newer { return nil }
+                if waitsForEnd, !entry.snapshot.isFinished { return nil }
                 return Result { () throws(OrchestraError) in
                     GrainCallReply(version: entry.version, payload: try MessageCoding.encode(entry.snapshot))
                 }
             }
             if let answer { return try answer.get() }
             guard ContinuousClock.now < end, (try? await Task.sleep(for: .milliseconds(5))) != nil else {
-                throw OrchestraError(.deadlineExceeded, "nothing newer")
+                throw OrchestraError(.deadlineExceeded, "it goes on")
             }
         }
     }

@@ -21,7 +21,8 @@ import Testing
         try await PartitionBench(log: log, codec: codec, nodeID: "silo-1").serve { bench in
             _ = try await bench.grain("a").send(Add(amount: 1))
         }
-        try await PartitionBench(log: log, codec: codec, nodeID: "silo-2").serve { (bench: PartitionBench) async throws in
+        try await PartitionBench(log: log, codec: codec, nodeID: "silo-2").serve {
+            (bench: PartitionBench) async throws in
             #expect(try await bench.total("a") == 1)
         }
         #expect(log.epoch(of: "silo-1") == 1, "nobody else has initialised its id")

@@ -17,7 +17,9 @@ import Testing
             var logger = Logger(label: "test")
             logger.logLevel = .critical
             let log = log
-            lane = TransactionLane(groupID: "group", clocks: clock.clocks, logger: logger) { log.makeProducer("silo-1") }
+            lane = TransactionLane(groupID: "group", clocks: clock.clocks, logger: logger) {
+                log.makeProducer("silo-1")
+            }
             let endings = endings
             lane.onEndOfLife { error in endings.use { $0.append(error) } }
         }

@@ -55,6 +55,23 @@ import Testing
         .value
     }
 
+    @Test func aQueryForTheEndIsAnsweredThen() async throws {
+        let bench = try bench()
+        try start(bench, "summarize")
+        try await bench.serve { bench in
+            try await bench.idle()
+            let workflow = try ClusterClient(handler: bench).grain(WorkflowGrain.self, key: "w")
+            await expectCode(.deadlineExceeded) {
+                _ = try await workflow.ask(GetStatus(untilFinished: true), deadline: .milliseconds(50))
+            }
+            async let end = workflow.ask(GetStatus(untilFinished: true))
+            try await eventually("it waits") { bench.waitingQueries == 1 }
+            try finish(bench, task: try tasks(bench)[0].taskId)
+            #expect(try await end.value.status == .completed)
+            #expect(try await workflow.ask(GetStatus(untilFinished: true)).value.status == .completed)
+        }
+    }
+
     @Test func runsItsStepsOneAfterTheOther() async throws {
         let bench = try bench()
         try start(bench, "two-steps")

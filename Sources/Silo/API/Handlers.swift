@@ -144,6 +144,12 @@ public struct QueryContext: Sendable {
     public let version: UInt64
 }
 
+/// Thrown by a query's handler: there is no answer yet. The query is put to the grain again after each commit that
+/// changes it, until the caller's deadline.
+public struct NotYet: Error {
+    public init() {}
+}
+
 /// A `Timer` declaration: runs when a timer of this name, set by ``Turn/schedule(_:at:)``, is due. The timer is gone
 /// before the body runs; the body may set it again.
 public struct TimerHandler<G: Grain>: Sendable {

@@ -11,7 +11,7 @@ package import Records
 /// The last to claim wins, not the rightful owner. So a silo that has owned the partition and failed, for whatever
 /// reason, never just initialises again: it might fence a rival that has taken over meanwhile. (Losing a transaction to
 /// fencing does not tell a rival from a broker that timed the transaction out, and a commit without an answer does not
-/// tell anything.) It waits a moment, in which a rival writes its claim, and reads the claim back: if nobody else has
+/// tell anything.) It waits a moment and reads the claims back: if nobody else has
 /// claimed the partition, it begins again; otherwise this silo stops serving it.
 package struct PartitionLifecycle: Sendable {
     package enum State: Sendable, Hashable {
@@ -63,7 +63,7 @@ package struct PartitionLifecycle: Sendable {
         case serve
         /// Take no more input, commit what is in hand.
         case finish
-        /// Leave the producer, give a rival the time to write its claim, then read it.
+        /// Leave the producer, wait a moment, then read the claims.
         case verifyClaim
         /// Leave the producer, wait, then begin again.
         case backOff(Duration)

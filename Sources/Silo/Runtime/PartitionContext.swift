@@ -15,7 +15,7 @@ struct PartitionContext: Sendable {
     /// The silo's own, which goes into its claims.
     var transactionalID: String
     var retries: RetryPolicy
-    /// How long a fenced partition waits before it reads the claim.
+    /// How long a partition whose producer has ended waits before it reads the claims.
     var claimGrace: Duration
     var budget: StateBudget
     var metrics: SiloMetrics

@@ -68,12 +68,15 @@ extension PartitionRuntime {
                 .unimplemented, "grain type \(kind.type) has no query \"\(request.method)\"",
                 nextStep: "it has: \(kind.queries.joined(separator: ", "))")
         }
+        var request = request
         var hasReadEnds = false
         while true {
             switch look(request, deadline) {
             case .failed(let error): throw error
             case .wait(let wait): try await wait.value()
-            case .at(let record, let live): return try await answer(request, kind, record, live)
+            case .at(let record, let live):
+                if let reply = try await answer(request, kind, record, live) { return reply }
+                request.newerThan = UInt64(clamping: record.version)
             case .absent:
                 guard !hasReadEnds else {
                     throw OrchestraError(.notFound, "there is no \(request.grain)")
@@ -150,15 +153,18 @@ extension PartitionRuntime {
         if try added.get() { try await wait.value() }
     }
 
+    /// `nil` if the grain has no answer yet.
     private func answer(
         _ request: GrainCallRequest, _ kind: any GrainKind, _ record: GrainStateRecord, _ live: (any Grain)?
-    ) async throws(OrchestraError) -> GrainCallReply {
+    ) async throws(OrchestraError) -> GrainCallReply? {
         let version = UInt64(clamping: record.version)
         do {
             let grain = try await decoded(request.grain, kind, record, live)
             let context = QueryContext(grain: request.grain, version: version)
             let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
             return GrainCallReply(version: version, payload: payload)
+        } catch is NotYet {
+            return nil
         } catch {
             throw .ofHandler(error, grain: request.grain)
         }

@@ -44,7 +44,8 @@ extension PartitionRuntime {
     }
 
     /// - Parameter claims: by silo; `nil` deletes.
-    private func commitClaims(_ claims: [String: [UInt8]?], _ producer: any TransactionSink) async throws(EventLogError) {
+    private func commitClaims(_ claims: [String: [UInt8]?], _ producer: any TransactionSink) async throws(EventLogError)
+    {
         let records = claims.sorted { $0.key < $1.key }.map { silo, value in
             context.origin.stateRecord(.claim(silo: silo), value)
         }

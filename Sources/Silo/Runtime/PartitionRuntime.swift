@@ -164,8 +164,7 @@ final class PartitionRuntime: Sendable {
             await producer?.close()
             producer = nil
             return await untilStopped {
-                // A rival fences first and claims a moment later: read too early, the claim would still be ours, and
-                // the rival would be fenced in turn. Cancelled when the partition is to stop.
+                // See SiloConfiguration.claimGrace. Cancelled when the partition is to stop.
                 try? await Task.sleep(for: self.context.claimGrace)
                 return (await self.readClaim(), nil)
             }.event

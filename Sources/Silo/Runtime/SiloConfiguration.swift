@@ -20,9 +20,9 @@ package struct SiloConfiguration: Sendable {
     package var groupID = "orchestra.silo"
     /// After this the broker aborts a transaction whose silo is gone. Default: 10 s.
     package var transactionTimeout = Duration.seconds(10)
-    /// How long a fenced partition waits before it reads who has claimed it: a rival fences first and writes its claim
-    /// a moment later. Default: 2 s.
-    package var claimGrace = Duration.seconds(2)
+    /// How long a partition whose producer has ended waits before it reads who has claimed it. A rival has claimed what
+    /// it fences for, but may be about to claim more: waiting spares both a takeover. Default: 200 ms.
+    package var claimGrace = Duration.milliseconds(200)
     /// How many partitions restore at a time. Default: 4.
     package var concurrentRestores = 4
     package var limits = GrainLimits()

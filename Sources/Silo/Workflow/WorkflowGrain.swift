@@ -33,8 +33,9 @@ public struct WorkflowGrain: Grain {
         Timer(deadlineTimer) { grain, turn in try grain.missDeadline(&turn) }
         Timer(retentionTimer) { _, turn in turn.complete() }
         Command(Cancel.self) { grain, cancel, turn in try grain.cancel(cancel, &turn) }
-        Query(GetStatus.self) { grain, _, context in
-            WorkflowSnapshot(workflowId: context.grain.key, state: grain.state)
+        Query(GetStatus.self) { grain, query, context in
+            if query.untilFinished, grain.state.status == .running { throw NotYet() }
+            return WorkflowSnapshot(workflowId: context.grain.key, state: grain.state)
         }
     }
 

@@ -68,7 +68,17 @@ public struct GetStatus: GrainQuery {
     public typealias Reply = WorkflowSnapshot
     public static let name = "GetStatus"
 
-    public init() {}
+    /// Whether the answer waits until the workflow has ended, as long as the call's deadline allows. Default: `false`.
+    public var untilFinished: Bool
+
+    public init(untilFinished: Bool = false) {
+        self.untilFinished = untilFinished
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        untilFinished = try values.decodeIfPresent(Bool.self, forKey: .untilFinished) ?? false
+    }
 }
 
 /// Stops a running workflow: results that arrive later are dropped. A finished workflow stays as it is.

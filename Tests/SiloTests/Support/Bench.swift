@@ -60,10 +60,12 @@ final class PartitionBench: Sendable {
             origin: BatchOrigin(
                 partition: partition, partitioner: partitioner, nodeID: nodeID, groupID: "group", limits: limits,
                 codec: codec),
-            generation: generation, transactionalID: nodeID, retries: RetryPolicy(), claimGrace: claimGrace, budget: budget,
+            generation: generation, transactionalID: nodeID, retries: RetryPolicy(), claimGrace: claimGrace,
+            budget: budget,
             metrics: SiloMetrics(),
             clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
-        runtime = PartitionRuntime(partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
+        runtime = PartitionRuntime(
+            partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
     }
 
     /// Serves the partition while `body` runs, ticking it all the while, and drains it afterwards.
