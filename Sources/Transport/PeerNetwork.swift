@@ -1,8 +1,8 @@
 package import Logging
-package import NIOCore
+import NIOCore
 import NIOPosix
 package import OrchestraCore
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// Who a node is in the network, and how it lets others in.
 package struct PeerNetworkConfiguration: Sendable {

@@ -49,7 +49,7 @@ import Transport
             var random = SplitMix64(seed: 7)
             for _ in 0..<50 {
                 var bytes = ByteBuffer()
-                Hello(identity: NodeIdentity(nodeID: "x", role: .agent)).write(to: &bytes)
+                bytes.writeImmutableBuffer(RawPeer.hello())
                 for sample in WireTests.samples { bytes.writeImmutableBuffer(sample) }
                 var mutated = Array(bytes.readableBytesView)
                 mutated[Int.random(in: 0..<mutated.count, using: &random)] ^= 0x41

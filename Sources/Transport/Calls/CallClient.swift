@@ -1,7 +1,7 @@
 package import Logging
 import NIOCore
 package import OrchestraCore
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Passes grain calls on to the nodes that own the grains.

@@ -1,6 +1,6 @@
 package import Logging
 package import OrchestraCore
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// Answers grain calls of other nodes.
 ///

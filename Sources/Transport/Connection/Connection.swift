@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import NIOSSL
 
 /// One connection: the handshake, frames in, frames out in batches and by priority, pings, time-outs.
 ///
@@ -199,7 +200,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard phase != .closed else { return }
-        if table.settings.tls != nil, isTLS(error) {
+        if table.settings.tls != nil, error is NIOSSLError || error is BoringSSLError {
             return fail(
                 WireError(
                     .badTLS,

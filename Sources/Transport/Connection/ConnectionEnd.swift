@@ -2,7 +2,7 @@ import NIOCore
 import NIOPosix
 
 /// Why a connection, or the attempt to make one, is over.
-package enum ConnectionEnd: Sendable, Hashable, CustomStringConvertible {
+package enum ConnectionEnd: Error, Sendable, Hashable, CustomStringConvertible {
     /// Nobody listens there: the peer's machine said so.
     case refused
     /// No connection, or no word of the handshake, in time.

@@ -1,6 +1,6 @@
 import NIOCore
 import NIOSSL
-package import OrchestraCore
+import OrchestraCore
 
 /// The PEM files of a node for TLS between nodes. Both sides show a certificate that the other's trust roots signed.
 ///
@@ -23,11 +23,11 @@ package struct TLSFiles: Sendable, Hashable {
     /// - Throws: ``OrchestraError`` with `badConfiguration` that names the file that cannot be used.
     func contexts() throws(OrchestraError) -> TLSContexts {
         let chain = try read(certificate, "certificate") { try NIOSSLCertificate.fromPEMFile(certificate) }
-        let key = try read(key, "private key") { try NIOSSLPrivateKey(file: key, format: .pem) }
+        let privateKey = try read(key, "private key") { try NIOSSLPrivateKey(file: key, format: .pem) }
         // Read here too, for the message: NIOSSL itself would only say that a handshake failed.
         let roots = try read(trustRoots, "trust roots") { try NIOSSLCertificate.fromPEMFile(trustRoots) }
         var server = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         var client = TLSConfiguration.makeClientConfiguration()
         client.certificateChain = server.certificateChain
         client.privateKey = server.privateKey

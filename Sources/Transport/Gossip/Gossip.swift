@@ -39,8 +39,9 @@ package final class Gossip: Sendable {
         inputs = PeerInputs(
             maximumCount: table.limits.maximumGossipInputs, maximumBytes: table.limits.maximumGossipInputBytes,
             resume: { resumption.run() })
-        hub = GossipHub(table: table, inputs: inputs)
-        resumption.set { [weak hub, eventLoop = table.eventLoop] in eventLoop.execute { hub?.resumeReading() } }
+        let hub = GossipHub(table: table, inputs: inputs)
+        self.hub = hub
+        resumption.set { [weak hub] in hub?.scheduleResumption() }
     }
 
     var user: any ConnectionUser { hub }

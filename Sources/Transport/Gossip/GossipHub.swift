@@ -169,7 +169,10 @@ final class GossipHub: ConnectionUser, @unchecked Sendable {
 
     fileprivate var isPaused: Bool { inputs.isFull }
 
-    func resumeReading() {
+    /// From any thread.
+    func scheduleResumption() { table.eventLoop.execute { self.resumeReading() } }
+
+    private func resumeReading() {
         for session in sessions.values { session.connection.resumeReading() }
     }
 }

@@ -1,4 +1,4 @@
-package import Crypto
+import Crypto
 package import NIOCore
 
 /// What all nodes of a cluster know and nobody else. It never crosses the wire and is never printed.
