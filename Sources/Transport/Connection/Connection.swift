@@ -37,6 +37,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var session: (any ConnectionSession)?
     private var splitter: FrameSplitter
     private var queue = WriteQueue()
+    private var hasBegun = false
     private var isReadPending = false
     /// How long no whole frame has come.
     private var silence: Patience
@@ -141,7 +142,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         context.fireChannelActive()
     }
 
+    /// A dialed channel is active already when this is added to it, and may yet say so once more.
     private func begin() {
+        guard !hasBegun else { return }
+        hasBegun = true
         silence = Patience(step: watchInterval, now: .now())
         stall = silence
         queue.appendUrgent { handshake.begin(to: &$0) }
