@@ -18,8 +18,8 @@ package enum ConnectionEnd: Error, Sendable, Hashable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .refused: "the connection was refused: nobody listens there"
-        case .timedOut: "nobody answered in time"
+        case .refused: "cannot connect: refused, nobody listens there"
+        case .timedOut: "cannot connect: nobody answered in time"
         case .unreachable(let detail): "cannot connect: \(detail)"
         case .failed(let error): error.description
         case .lost(let detail), .closed(let detail): detail
