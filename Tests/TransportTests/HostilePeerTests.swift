@@ -151,7 +151,11 @@ import Transport
         let handler = ScriptedHandler { request async throws(OrchestraError) in
             GrainCallReply(version: 1, payload: [UInt8](repeating: 1, count: request.payload == [2] ? 1 : 1 << 20))
         }
-        let limits = limits { $0.writeStallTimeout = .milliseconds(500) }
+        let limits = limits {
+            $0.writeStallTimeout = .milliseconds(500)
+            // Else all answers fit into the socket's buffer.
+            $0.compressionThreshold = .max
+        }
         try await withServer(handler, limits: limits) { server, port in
             let peer = try await RawPeer(port: port, reads: false)
             peer.sayHello()
