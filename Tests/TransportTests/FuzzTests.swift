@@ -9,7 +9,8 @@ import Transport
 @Suite struct FuzzTests {
     /// `ORCHESTRA_FUZZ_CASES`; without it 1,000,000, and fewer without optimisation.
     static let cases: Int = {
-        if let text = ProcessInfo.processInfo.environment["ORCHESTRA_FUZZ_CASES"], let count = Int(text) { return count }
+        let text = ProcessInfo.processInfo.environment["ORCHESTRA_FUZZ_CASES"]
+        if let count = text.flatMap({ Int($0) }) { return count }
         #if DEBUG
             return 60_000
         #else
@@ -46,7 +47,8 @@ import Transport
         for _ in 0..<Self.cases {
             var bytes = ByteBuffer()
             // A right header now and then, or nothing would get past it.
-            let body = (0..<Int.random(in: 0...64, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+            let length = Int.random(in: 0...64, using: &random)
+            let body = (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }
             if Bool.random(using: &random) {
                 bytes.writeMultipleIntegers(
                     UInt32(body.count + 3), Frame.version, UInt8.random(in: 0...13, using: &random),

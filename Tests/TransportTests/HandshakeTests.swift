@@ -153,7 +153,8 @@ import Transport
         }
         #expect(reflected.dialerError?.kind == .wrongSecret)
         let replayed = try Self.run(
-            Self.dialer(secret: ClusterSecret("a guess at the secret")), Self.listener(Self.hello("l", .calls, nonce: 3))
+            Self.dialer(secret: ClusterSecret("a guess at the secret")),
+            Self.listener(Self.hello("l", .calls, nonce: 3))
         ) { frame in
             if frame.kind == .proof { frame.body = proof.body }
         }

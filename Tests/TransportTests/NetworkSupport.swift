@@ -60,7 +60,10 @@ final class TestNode: Sendable {
     var inputs: [PeerInput] { seen.withLock { $0 } }
 
     var messages: [String] {
-        inputs.compactMap { if case .message(let bytes, let peer) = $0 { "\(peer.identity.nodeID): \(String(buffer: bytes))" } else { nil } }
+        inputs.compactMap { input in
+            guard case .message(let bytes, let peer) = input else { return nil }
+            return "\(peer.identity.nodeID): \(String(buffer: bytes))"
+        }
     }
 
     var connected: [String] {

@@ -53,7 +53,8 @@ import Transport
     }
 
     /// A few bytes that claim to be gigabytes allocate nothing.
-    @Test(arguments: [UInt32.max, 1 << 30, (1 << 20) + 1] as [UInt32]) func claimsBeyondTheLimitAreRefused(size: UInt32) {
+    @Test(arguments: [UInt32.max, 1 << 30, (1 << 20) + 1] as [UInt32]) func claimsBeyondTheLimitAreRefused(size: UInt32)
+    {
         var body = ByteBuffer()
         body.writeInteger(size)
         body.writeBytes([UInt8](repeating: 0xFF, count: 100_000))

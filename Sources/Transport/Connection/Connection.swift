@@ -309,7 +309,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// Both sides judge silence, so an idle connection needs pings in any case: the dialer's, which are answered.
     private func ping() {
         sincePing = sincePing + watchInterval
-        guard isDialer, sincePing >= TimeAmount(limits.pingInterval), context?.channel.isWritable == true else { return }
+        guard isDialer, sincePing >= TimeAmount(limits.pingInterval), context?.channel.isWritable == true else {
+            return
+        }
         sincePing = .zero
         queue.appendUrgent { $0.writeFrame(.ping) }
         flush()

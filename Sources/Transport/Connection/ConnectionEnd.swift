@@ -52,7 +52,8 @@ package enum ConnectionEnd: Error, Sendable, Hashable, CustomStringConvertible {
         } else if let end = ends.first(where: { $0 != .refused }) {
             self = end
         } else {
-            self = .unreachable("\(error.host) has no address: \((error.dnsAError ?? error.dnsAAAAError).map { "\($0)" } ?? "?")")
+            let cause = error.dnsAError ?? error.dnsAAAAError
+            self = .unreachable("\(error.host) has no address\(cause.map { ": \($0)" } ?? "")")
         }
     }
 }
