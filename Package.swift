@@ -143,7 +143,7 @@ let package = Package(
                 "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
                 "Silo", "Transport", lifecycle, logging, nio, nioPosix,
             ]),
-        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser]),
+        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, logging]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]
