@@ -25,6 +25,7 @@ let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: 
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -55,6 +56,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -83,7 +85,9 @@ let package = Package(
 
         // The runtime.
         library("Records", ["Avro", "OrchestraCore"]),
-        library("Transport", ["OrchestraCore", deque, lifecycle, logging, metrics, nio, nioPosix]),
+        library(
+            "Transport",
+            ["Compression", "OrchestraCore", crypto, deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
         library(
             "Silo",
             [
@@ -109,6 +113,9 @@ let package = Package(
         .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
         .executableTarget(
             name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
+        .executableTarget(
+            name: "TransportBenchmark", dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
+            path: "Benchmarks/TransportBenchmark", swiftSettings: settings),
 
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
@@ -117,7 +124,7 @@ let package = Package(
             ["CRdKafka", "EventLog", "LocalBroker", "OrchestraCore", coreMetrics, grdb, logging, metricsTestKit]),
         tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", deque, grdb, logging, nio, nioPosix]),
         tests("LocalRegistryTests", ["Avro", "HTTPClient", "LocalRegistry", grdb, lifecycle, logging]),
-        tests("TransportTests", ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix]),
+        tests("TransportTests", ["OrchestraCore", "Transport", crypto, lifecycle, logging, nio, nioPosix, nioSSL]),
         tests(
             "SiloTests",
             [
@@ -136,7 +143,7 @@ let package = Package(
                 "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
                 "Silo", "Transport", lifecycle, logging, nio, nioPosix,
             ]),
-        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser]),
+        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, logging]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]

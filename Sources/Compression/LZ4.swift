@@ -53,3 +53,29 @@ package enum LZ4 {
         return output
     }
 }
+
+extension LZ4 {
+    /// Compresses into memory of the caller.
+    ///
+    /// - Returns: the length of the block; `nil` if it does not fit into `target`.
+    package static func compress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> Int? {
+        guard source.count <= maximumSize, target.count <= maximumSize else { return nil }
+        let written = LZ4_compress_default(
+            source.baseAddress?.assumingMemoryBound(to: CChar.self),
+            target.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(source.count), Int32(target.count))
+        return written > 0 ? Int(written) : nil
+    }
+
+    /// Decompresses one block into memory of the caller.
+    ///
+    /// - Returns: how many bytes it holds; `nil` if it is damaged or holds more than `target`.
+    package static func decompress(
+        _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
+    ) -> Int? {
+        guard source.count <= maximumSize, target.count <= maximumSize, target.count > 0 else { return nil }
+        let written = LZ4_decompress_safe(
+            source.baseAddress?.assumingMemoryBound(to: CChar.self),
+            target.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(source.count), Int32(target.count))
+        return written >= 0 ? Int(written) : nil
+    }
+}

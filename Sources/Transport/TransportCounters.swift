@@ -9,6 +9,8 @@ package final class TransportCounters: Sendable {
         package var connections = 0
         /// Connections closed because there were too many.
         package var turnedAway = 0
+        /// Connections closed before they introduced themselves, because too many had not.
+        package var evicted = 0
         /// Connections ended by what the peer sent or did not send.
         package var violations: [WireError.Kind: Int] = [:]
         /// Calls taken on.
@@ -42,6 +44,12 @@ package final class TransportCounters: Sendable {
 
     func countTurnedAway() {
         state.withLock { $0.turnedAway += 1 }
+        Counter(label: "orchestra_transport_turned_away_total", dimensions: [("side", side)]).increment()
+    }
+
+    func countEvicted() {
+        state.withLock { $0.evicted += 1 }
+        Counter(label: "orchestra_transport_evicted_total", dimensions: [("side", side)]).increment()
     }
 
     func count(_ violation: WireError.Kind) {

@@ -147,7 +147,8 @@ import Transport
             ScriptedHandler { _ async throws(OrchestraError) in GrainCallReply(version: 0, payload: Array(name.utf8)) }
         }
         try await withServer(named("one")) { _, one in
-            try await withServer(named("two")) { _, two in
+            let second = NodeIdentity(nodeID: "s2", role: .silo)
+            try await withServer(named("two"), identity: second) { _, two in
                 let peers = [HostAndPort(host: "127.0.0.1", port: one), HostAndPort(host: "127.0.0.1", port: two)]
                 let client = CallClient(
                     peers: peers,

@@ -107,6 +107,8 @@ func whileRunning<R>(_ service: any Service, _ body: () async throws -> R) async
     return try result.get()
 }
 
+func nonce(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: Hello.nonceLength) }
+
 /// A TCP peer that sends and sees bare bytes.
 final class RawPeer: Sendable {
     private final class Collector: ChannelInboundHandler, Sendable {
@@ -148,12 +150,19 @@ final class RawPeer: Sendable {
         return frames
     }
 
+    /// The whole handshake of a cluster without a secret; nothing in it depends on what the server says.
     func sayHello(clusterName: String = "orchestra", versions: ClosedRange<UInt16> = 1...1) {
+        send(RawPeer.hello(clusterName: clusterName, versions: versions))
+    }
+
+    static func hello(clusterName: String = "orchestra", versions: ClosedRange<UInt16> = 1...1) -> ByteBuffer {
         var bytes = ByteBuffer()
-        Hello(
-            identity: NodeIdentity(clusterName: clusterName, nodeID: "raw", role: .agent), versions: versions
-        ).write(to: &bytes)
-        send(bytes)
+        // One node has one connection for calls: each of these is a node of its own.
+        let identity = NodeIdentity(
+            clusterName: clusterName, nodeID: "raw-\(UInt64.random(in: 0 ... .max))", role: .agent)
+        Hello(identity: identity, versions: versions, purpose: .calls, nonce: nonce(1)).write(to: &bytes)
+        bytes.writeFrame(.proof)
+        return bytes
     }
 
     func close() { channel.close(promise: nil) }

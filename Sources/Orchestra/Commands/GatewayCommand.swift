@@ -44,9 +44,9 @@ extension GatewayCommand {
         let http = HTTPClient()
         let producer = try Producer(context.kafka, logger: context.logger("producer"))
         let calls = CallClient(
-            peers: context.configuration[ConfigurationKeys.gatewaySilos],
-            identity: NodeIdentity(nodeID: context.nodeID, generation: generation, role: .gateway),
-            logger: context.logger("transport"))
+            owning: try context.configuration.makeNetwork(
+                nodeID: context.nodeID, generation: generation, role: .gateway, logger: context.logger("transport")),
+            peers: context.configuration[ConfigurationKeys.gatewaySilos])
         let gateway = Gateway(
             GatewayConfiguration(
                 host: address.host, port: address.port, nodeID: context.nodeID,

@@ -43,12 +43,13 @@ struct SiloCommand: AsyncParsableCommand {
         let silo = try Silo(
             configuration, grains: application.grains, codec: context.makeCodec(http: http),
             logger: context.logger("silo"))
-        let server = CallServer(
-            host: address.host, port: address.port, handler: silo,
-            identity: NodeIdentity(nodeID: context.nodeID, generation: generation, role: .silo),
+        let network = try context.configuration.makeNetwork(
+            nodeID: context.nodeID, generation: generation, role: .silo, listen: address,
             logger: context.logger("transport"))
+        let server = CallServer(network: network, handler: silo)
         return NodeServices(
-            services: [silo, server],
+            // They end in reverse order: the listener closes after the silo has let its partitions go.
+            services: [network, silo, server],
             ready: {
                 let port = try await server.boundPort()
                 await silo.waitUntilReady()

@@ -120,6 +120,13 @@ extension ConfigurationKey where Value == Int {
 }
 
 extension ConfigurationKey where Value == HostAndPort {
+    static func optionalAddress(_ name: String, usedBy: [String], help: String) -> Self {
+        make(
+            name, default: nil, allowed: "host:port (port 0 stands for the one that is listened on)", usedBy: usedBy,
+            help: help
+        ) { HostAndPort($0) }
+    }
+
     static func address(_ name: String, default defaultText: String, usedBy: [String], help: String) -> Self {
         make(
             name, default: defaultText, allowed: "host:port, port 0 to 65535 (0 takes a free one)", usedBy: usedBy,

@@ -5,6 +5,7 @@ import Transport
 enum ConfigurationKeys {
     private static let nodes = ["up", "broker", "silo", "agent", "gateway"]
     private static let kafkaUsers = ["up", "silo", "agent", "gateway"]
+    private static let networkUsers = ["up", "silo", "gateway", "call"]
     private static let registryUsers = ["up", "silo", "agent", "gateway", "schemas"]
 
     // MARK: Where things are
@@ -44,6 +45,31 @@ enum ConfigurationKeys {
     static let registryListen = ConfigurationKey<HostAndPort>.address(
         "registry.listen", default: "127.0.0.1:8081", usedBy: ["up", "broker"],
         help: "Where the local schema registry answers.")
+
+    // MARK: Between nodes
+
+    static let clusterName = ConfigurationKey<String>.text(
+        "cluster.name", default: "orchestra", allowed: "1 to 100 bytes of text", usedBy: networkUsers,
+        help: "The cluster that this node belongs to. Nodes of different clusters refuse each other.",
+        isValid: { (1...100).contains($0.utf8.count) })
+    static let clusterSecret = ConfigurationKey<String>.text(
+        "cluster.secret", allowed: "at least \(ClusterSecret.minimumLength) bytes of text, the same on every node",
+        isSecret: true, usedBy: networkUsers,
+        help: "What nodes prove to each other that they know, without saying it. Without it whoever reaches a node's "
+            + "port is let in. Better set as ORCHESTRA_CLUSTER_SECRET than as a flag.",
+        isValid: { ClusterSecret($0) != nil })
+    static let clusterAdvertise = ConfigurationKey<HostAndPort>.optionalAddress(
+        "cluster.advertise", usedBy: ["silo"],
+        help: "Where other nodes reach this one, if not where it listens: behind a port mapping, or when it listens on "
+            + "0.0.0.0.")
+    static let clusterTLSCertificate = ConfigurationKey<String>.text(
+        "cluster.tls.certificate", allowed: "a PEM file", usedBy: networkUsers,
+        help: "This node's certificate, for TLS between nodes; needs cluster.tls.key and cluster.tls.trust too.")
+    static let clusterTLSKey = ConfigurationKey<String>.text(
+        "cluster.tls.key", allowed: "a PEM file", usedBy: networkUsers, help: "The private key of that certificate.")
+    static let clusterTLSTrust = ConfigurationKey<String>.text(
+        "cluster.tls.trust", allowed: "a PEM file", usedBy: networkUsers,
+        help: "The certificates that sign those of this cluster's nodes. Both sides must show one.")
 
     // MARK: Roles
 
@@ -98,6 +124,8 @@ enum ConfigurationKeys {
         kafkaBootstrapServers.description, topicReplication.description,
         registryURL.description, registryUsername.description, registryPassword.description,
         brokerListen.description, registryListen.description,
+        clusterName.description, clusterSecret.description, clusterAdvertise.description,
+        clusterTLSCertificate.description, clusterTLSKey.description, clusterTLSTrust.description,
         siloListen.description, siloPartitions.description, siloStateBytes.description,
         workflowRetention.description,
         gatewayListen.description, gatewaySilos.description,

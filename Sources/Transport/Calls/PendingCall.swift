@@ -3,22 +3,27 @@ import OrchestraCore
 
 /// A call of this node that waits for its answer.
 ///
-/// `@unchecked Sendable`: `continuation` is set before the call is handed over under the link's lock; everything else
-/// that changes is touched on the link's event loop only.
+/// `@unchecked Sendable`: `continuation` is set before the call is handed over under the hub's lock; everything else
+/// that changes is touched on the node's event loop only.
 final class PendingCall: @unchecked Sendable {
     let request: GrainCallRequest
     let deadline: NIODeadline
+    let link: CallLink
     var continuation: CheckedContinuation<Result<GrainCallReply, OrchestraError>, Never>?
-    /// Its place in the link's table while it waits.
+    /// Its place in the hub's table while it waits.
     var id: UInt64?
-    /// Whether its request has been written to a connection: from then on a command may have had its effect.
-    var isSent = false
+    /// Where its request has been written: from then on a command may have had its effect.
+    var session: CallSession? {
+        didSet { if session != nil { isSent = true } }
+    }
+    private(set) var isSent = false
     /// Whether its caller gave up.
     var isCancelled = false
 
-    init(request: GrainCallRequest, deadline: NIODeadline) {
+    init(request: GrainCallRequest, deadline: NIODeadline, link: CallLink) {
         self.request = request
         self.deadline = deadline
+        self.link = link
     }
 
     /// The error for a call that ends without an answer: what is known of it depends on whether it was sent.
