@@ -11,12 +11,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEFAULT_COMMAND = (
     f"{ROOT}/.build/release/orchestra broker --data-dir {{data}} --listen 127.0.0.1:{{port}} --no-registry"
 )
+COMPILING = threading.Lock()
 
 
 def wait_until(condition, what, timeout=20.0):
@@ -118,7 +120,12 @@ def compile_c(name, *libraries):
     folder = ROOT / ".build/conformance"
     folder.mkdir(parents=True, exist_ok=True)
     binary = folder / name
+    with COMPILING:
+        compile_if_older(source, binary, libraries)
+    return str(binary)
+
+
+def compile_if_older(source, binary, libraries):
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
         command = ["gcc", "-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-o", str(binary), str(source)]
         subprocess.run([*command, *libraries], check=True)
-    return str(binary)

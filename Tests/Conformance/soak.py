@@ -27,7 +27,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 PARTITIONS = 8
 KEYS = 16
-QUIET = {"log_level": 2}
+QUIET = {"log_level": 2, "reconnect.backoff.max.ms": 500}
 SOURCE, TARGET, GROUP = "soak-source", "soak-target", "soak"
 RECORDS_PER_SECOND = 1200
 
@@ -134,7 +134,7 @@ class Workers:
             for number, process in enumerate(self.processes):
                 if process.poll() is not None:
                     text = process.stderr.read().decode(errors="replace").strip()
-                    self.gave_up.append(text.splitlines()[-1] if text else f"exit {process.returncode}")
+                    self.gave_up.append(self.reason(text) if text else f"exit {process.returncode}")
                     self.end(process)
                     self.processes[number] = self.launch(number)
 
@@ -142,6 +142,17 @@ class Workers:
         with self.lock:
             for process in self.processes:
                 self.end(process)
+
+    @staticmethod
+    def reason(text):
+        """The last line, or where it hung."""
+        lines = text.splitlines()
+        hung = [line.strip() for line in lines if line.strip().startswith("File ")]
+        return (
+            f"hung in {hung[0]}"
+            if lines[0].startswith("Timeout") and hung
+            else " / ".join(line.strip() for line in lines[-5:])
+        )
 
     @staticmethod
     def end(process):
@@ -253,7 +264,7 @@ def soak(command, seed, records, isolation):
         problems = [f"tailing reader: {problem}" for problem in judge(tail.finish(ends, 30), records)]
         problems += [f"re-reading reader: {problem}" for problem in judge(again.finish(ends, 30), records)]
         markers = sum(ends.values()) - sum(len(lines) for lines in again.values.values())
-    gave_up = [f"      a worker gave up: {reason[:200]}" for reason in sorted(set(workers.gave_up))]
+    gave_up = [f"      a worker gave up: {reason[:400]}" for reason in sorted(set(workers.gave_up))]
     title = (
         f"{'FAIL' if problems else 'ok  '}  seed {seed}: {records} records, "
         f"{saboteur.kills['worker']} workers and {saboteur.kills['broker']} brokers killed, "

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { KEYS = 16, PARTITIONS = 64, ERROR_SIZE = 512, STATE_TEXT = KEYS * 12 };
+enum { STUCK_SECONDS = 45, KEYS = 16, PARTITIONS = 64, ERROR_SIZE = 512, STATE_TEXT = KEYS * 12 };
 static const double ABORTS = 0.15;
 
 struct state {
@@ -193,6 +194,12 @@ static void set(rd_kafka_conf_t *settings, const char *name, const char *value) 
     if (rd_kafka_conf_set(settings, name, value, error, sizeof error)) fail(name, error);
 }
 
+static void set_common(rd_kafka_conf_t *settings) {
+    // librdkafka doubles its pause between attempts up to 10 s, which is as long as a transaction may take.
+    set(settings, "reconnect.backoff.max.ms", "500");
+    set(settings, "log_level", "2");
+}
+
 static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *settings) {
     char error[ERROR_SIZE];
     rd_kafka_t *made = rd_kafka_new(type, settings, error, sizeof error);
@@ -211,7 +218,7 @@ int main(int count, char **arguments) {
     set(settings, "transaction.timeout.ms", "10000");
     set(settings, "message.timeout.ms", "10000");
     set(settings, "linger.ms", "1");
-    set(settings, "log_level", "2");
+    set_common(settings);
     rd_kafka_conf_set_dr_msg_cb(settings, delivered);
     producer = client(RD_KAFKA_PRODUCER, settings);
     while (judge("init", rd_kafka_init_transactions(producer, 30000))) continue;
@@ -225,7 +232,7 @@ int main(int count, char **arguments) {
     set(settings, "isolation.level", "read_committed");
     set(settings, "session.timeout.ms", "6000");
     set(settings, "heartbeat.interval.ms", "500");
-    set(settings, "log_level", "2");
+    set_common(settings);
     rd_kafka_conf_set_rebalance_cb(settings, rebalance);
     consumer = client(RD_KAFKA_CONSUMER, settings);
     rd_kafka_poll_set_consumer(consumer);
@@ -233,5 +240,8 @@ int main(int count, char **arguments) {
     rd_kafka_topic_partition_list_add(topics, source, RD_KAFKA_PARTITION_UA);
     rd_kafka_subscribe(consumer, topics);
     rd_kafka_topic_partition_list_destroy(topics);
-    for (;;) turn();
+    for (;;) {
+        alarm(STUCK_SECONDS);  // Ends the process if a call hangs; the soak test then starts it again.
+        turn();
+    }
 }

@@ -8,19 +8,26 @@ records of that key in that partition. The counts travel in the metadata of the 
 goes on counting; a lost, repeated or half-done transaction shows as a wrong n. soak_worker.c is the same in C.
 """
 
+import faulthandler
 import random
 import sys
 import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from kafka_wire import Connection
 
 KEYS = 16
 ABORTS = 0.15
+# librdkafka doubles its pause between attempts up to 10 s, which is as long as a transaction may take.
+COMMON = {"reconnect.backoff.max.ms": 500, "log_level": 2}
+# Some calls of librdkafka wait without an end if the broker goes at the wrong moment. Who supervises such a process
+# starts it again; so does the soak test.
+STUCK = 45
 
 
 class Worker:
     def __init__(self, bootstrap, group, source, target, transactional_id, instance, seed):
-        self.source, self.target = source, target
+        self.bootstrap, self.group, self.source, self.target = bootstrap, group, source, target
         self.random = random.Random(int(seed))
         self.states = {}  # partition -> (next offset, counts by key), as committed
         self.open = None  # the same as it will be, of the partitions that the open transaction has touched
@@ -31,7 +38,7 @@ class Worker:
                 "transaction.timeout.ms": 10000,
                 "message.timeout.ms": 10000,
                 "linger.ms": 1,
-                "log_level": 2,
+                **COMMON,
             }
         )
         settings = {
@@ -42,7 +49,7 @@ class Worker:
             "isolation.level": "read_committed",
             "session.timeout.ms": 6000,
             "heartbeat.interval.ms": 500,
-            "log_level": 2,
+            **COMMON,
         }
         if instance != "-":
             settings["group.instance.id"] = instance
@@ -53,6 +60,7 @@ class Worker:
             pass
         self.consumer.subscribe([self.source], on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.revoked)
         while True:
+            faulthandler.dump_traceback_later(STUCK, exit=True)
             self.turn()
 
     def turn(self):
@@ -136,18 +144,28 @@ class Worker:
         deadline = time.monotonic() + 60
         while True:
             try:
-                found = consumer.committed(partitions, timeout=10)
+                found = [self.restored(entry) for entry in consumer.committed(partitions, timeout=10)]
                 break
-            except KafkaException:  # The broker is away, or an open transaction has offsets of these partitions.
+            except (KafkaException, OSError):
+                # The broker is away, or an open transaction has offsets of these partitions.
                 if time.monotonic() > deadline:
                     raise
-        for entry in found:
-            if entry.error:
-                raise KafkaException(entry.error)
-            counts = [int(word) for word in entry.metadata.split(",")] if entry.offset >= 0 else [0] * KEYS
-            self.states[entry.partition] = (max(entry.offset, 0), counts)
-            entry.offset = max(entry.offset, 0)
         consumer.assign(found)
+
+    def restored(self, entry):
+        if entry.error:
+            raise KafkaException(entry.error)
+        if entry.offset < 0:
+            self.states[entry.partition] = (0, [0] * KEYS)
+            return TopicPartition(self.source, entry.partition, 0)
+        # Not entry.metadata: confluent-kafka 2.16 takes it for a C string, and writes it as one with its zero byte.
+        connection = Connection(self.bootstrap)
+        error, offset, metadata = connection.committed(self.group, self.source, entry.partition)
+        connection.close()
+        if (error, offset) != (0, entry.offset):
+            raise OSError(f"offset {entry.offset} is committed, but the raw client got {offset}, error {error}")
+        self.states[entry.partition] = (offset, [int(word) for word in metadata.rstrip("\0").split(",")])
+        return TopicPartition(self.source, entry.partition, offset)
 
     def revoked(self, consumer, partitions):
         if self.open is not None:
