@@ -110,6 +110,11 @@ let package = Package(
         .executableTarget(
             name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
 
+        // Fuzzers; debug builds only.
+        .executableTarget(
+            name: "broker-fuzz", dependencies: ["LocalBroker", "OrchestraCore", logging, nio],
+            path: "Tests/Fuzz/BrokerFuzz", swiftSettings: settings),
+
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(
