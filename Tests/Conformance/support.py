@@ -65,7 +65,8 @@ class Context:
     def __init__(self, broker, through=None):
         self.process = broker if isinstance(broker, BrokerProcess) else None
         self.bootstrap = through or (broker.bootstrap if self.process else broker)
-        self.administrator = None
+        # One for all: a client that is collected takes its pending futures with it.
+        self.administrator = AdminClient({"bootstrap.servers": self.bootstrap, **QUIET})
 
     def kill(self):
         self.process.kill()
@@ -82,9 +83,6 @@ class Context:
         return Connection(self.bootstrap)
 
     def admin(self):
-        # Kept: a client that is collected takes its pending futures with it.
-        if not self.administrator:
-            self.administrator = AdminClient({"bootstrap.servers": self.bootstrap, **QUIET})
         return self.administrator
 
     def topic(self, partitions=1, config=None):

@@ -124,7 +124,7 @@
 
         static var peakMegabytes: Int {
             var usage = rusage()
-            getrusage(RUSAGE_SELF, &usage)
+            getrusage(Int32(RUSAGE_SELF.rawValue), &usage)
             return usage.ru_maxrss / 1024
         }
 
