@@ -159,7 +159,7 @@ def produce_is_acknowledged_before_it_is_stored(frame):
         partition = reader.take("i")
         frame.answer = b"\0" + uvarint(2) + compact(topic) + uvarint(2)
         frame.answer += struct.pack(">ihqqq", partition, 0, 0, -1, 0) + b"\1\0\0\0" + struct.pack(">i", 0) + b"\0"
-        frame.delay = 0.3
+        frame.delay = 1
 
 
 # ---------------------------------------------------------------- the end of a transaction

@@ -116,11 +116,11 @@ class Context:
             }
         )
 
-    def read(self, topic, partition=0, offset=0, isolation="read_committed", timeout=20):
+    def read(self, topic, partition=0, offset=0, isolation="read_committed", timeout=60):
         """All values from an offset to the end of the partition."""
         return [value.decode() for _, value in self.records(topic, partition, offset, isolation, timeout)]
 
-    def records(self, topic, partition=0, offset=0, isolation="read_committed", timeout=20):
+    def records(self, topic, partition=0, offset=0, isolation="read_committed", timeout=60):
         """(key, value) of all records from an offset to the end of the partition."""
         consumer = self.consumer(isolation_level=isolation)
         consumer.assign([TopicPartition(topic, partition, offset)])

@@ -41,7 +41,7 @@ def acknowledged_data_survives_a_kill(t):
     values = set(t.read(topic))
     lost = [value for value in acknowledged if value not in values]
     assert len(acknowledged) > 100, f"only {len(acknowledged)} were acknowledged"
-    equal(lost, [], f"lost of {len(acknowledged)}")
+    assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged records are lost, first {lost[0]}"
 
 
 @restart_check
