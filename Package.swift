@@ -117,6 +117,11 @@ let package = Package(
             name: "TransportBenchmark", dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
             path: "Benchmarks/TransportBenchmark", swiftSettings: settings),
 
+        // Fuzzers; debug builds only.
+        .executableTarget(
+            name: "broker-fuzz", dependencies: ["LocalBroker", "OrchestraCore", logging, nio],
+            path: "Tests/Fuzz/BrokerFuzz", swiftSettings: settings),
+
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(

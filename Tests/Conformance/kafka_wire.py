@@ -131,7 +131,7 @@ class Reader:
             self.at += self.uvarint()
 
 
-class Closed(Exception):
+class Closed(OSError):
     """The broker has closed the connection."""
 
 
@@ -292,12 +292,16 @@ class Connection:
 
     # OffsetFetch v7: (error, offset)
     def offset_fetch(self, group, topic, partition, stable=True):
+        return self.committed(group, topic, partition, stable)[:2]
+
+    # OffsetFetch v7: (error, offset, metadata)
+    def committed(self, group, topic, partition, stable=True):
         body = compact(group) + uvarint(2) + compact(topic) + uvarint(2) + struct.pack(">i", partition) + b"\0"
         reader = self.call(9, 7, body + (b"\1" if stable else b"\0") + b"\0", flexible=True)
         reader.take("i"), reader.uvarint(), reader.compact(), reader.uvarint()
         _, offset, _ = reader.take("iqi")
-        reader.compact()
-        return reader.take("h"), offset
+        metadata = reader.compact()
+        return reader.take("h"), offset, metadata
 
     # OffsetCommit v5: error
     def offset_commit(self, group, generation, member, topic, partition, offset):
