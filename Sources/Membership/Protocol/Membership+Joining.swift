@@ -1,0 +1,133 @@
+// Coming, coming back, changing and leaving.
+
+/// How a node finds the cluster: it dials several contacts at once and synchronises with the first that answers.
+struct Joiner: Sendable {
+    var contacts: [NodeAddress] = []
+    var dialling: Set<NodeAddress> = []
+    var attempts = 0
+    var nextAt: Moment = .distantFuture
+}
+
+extension Membership {
+    mutating func begin() {
+        guard phase == .idle || phase == .member else { return }
+        if phase == .member { return startTimers() }
+        join(through: [])
+    }
+
+    /// Becomes a joining node with a table of its own record only, or with what it knows already.
+    mutating func join(through others: [NodeAddress]) {
+        phase = .joining
+        let address = own.description!.address
+        joiner = Joiner()
+        for contact in seeds + others where contact != address && !joiner.contacts.contains(contact) {
+            joiner.contacts.append(contact)
+        }
+        store(own, replacing: table[id])
+        dissemination.add(News(record: own), from: nil, limit: settings.maximumNews)
+        guard !joiner.contacts.isEmpty else { return becomeMember() }
+        dialSeeds()
+    }
+
+    mutating func dialSeeds() {
+        guard phase == .joining else {
+            joiner.nextAt = .distantFuture
+            return
+        }
+        // A node that is itself a seed and finds no other may be the first of its cluster.
+        if joiner.attempts >= 3, joiner.dialling.isEmpty, seeds.contains(own.description!.address) {
+            return becomeMember()
+        }
+        let pause = settings.joinRetry.scaled(by: Double(1 << min(joiner.attempts, 6)))
+        joiner.attempts += 1
+        joiner.nextAt = now + random.jittered(min(pause, settings.joinRetryMaximum), by: 0.5)
+        var contacts = joiner.contacts.filter { !joiner.dialling.contains($0) }
+        random.shuffle(&contacts)
+        for contact in contacts.prefix(3) {
+            joiner.dialling.insert(contact)
+            outbox.append(.dial(.seed(contact), at: contact))
+        }
+    }
+
+    mutating func seedDialed(_ address: NodeAddress, _ outcome: DialOutcome) {
+        joiner.dialling.remove(address)
+        guard case .answered(let peer, let generation) = outcome, peer != id else { return }
+        noteAlive(peer, generation: generation)
+        startSync(with: peer)
+    }
+
+    mutating func becomeMember() {
+        guard phase == .joining else { return }
+        phase = .member
+        joiner.nextAt = .distantFuture
+        outbox.append(.joined)
+        startTimers()
+        hastenGossip()
+    }
+
+    private mutating func startTimers() {
+        let rings = settings.ringCount(memberCount: table.liveCount)
+        _ = expander.rebuild(table: table, ringCount: rings)
+        neighboursChanged()
+        let spread = { (interval: Duration, random: inout SeededGenerator) in interval.scaled(by: random.fraction()) }
+        prober.nextProbeAt = now + spread(settings.probePeriod, &random)
+        synchronizer.nextAt = now + settings.repairInterval + spread(settings.syncInterval, &random)
+        graveyard.nextRetryAt = now + settings.deadRetryInterval.scaled(by: 0.5 + random.fraction())
+    }
+
+    /// This node's generation is over in somebody's memory. It takes the next one, at once the first time; if that
+    /// happens again and again it waits, so that a half-broken node does not make the cluster's view oscillate.
+    mutating func end(of generation: UInt64) {
+        let horizon = now - .seconds(300)
+        evictions.removeAll { $0 < horizon }
+        own.generation = max(own.generation, generation) + 1
+        own.incarnation = 0
+        outbox.append(.generationChanged(own.generation))
+        evictions.append(now)
+        guard phase == .member, evictions.count > 3 else { return announceSelf() }
+        let wait = settings.rejoinBackoff.scaled(by: Double(1 << min(evictions.count - 4, 5)))
+        phase = .outcast(until: now + min(wait, .seconds(120)))
+        synchronizer.state = .idle
+        prober.probes = []
+        prober.tasks = []
+    }
+
+    mutating func comeBack() {
+        let contacts = table.sorted.compactMap { entry -> NodeAddress? in
+            entry.record.id != id && entry.record.status.isLive ? entry.record.description?.address : nil
+        }
+        join(through: Array(contacts.prefix(16)))
+    }
+
+    mutating func describe(weight: UInt16, load: UInt8, labels: [MemberDescription.Label]) {
+        guard let old = own.description else { return }
+        let fresh = MemberDescription(
+            role: old.role, address: old.address, protocolVersions: old.protocolVersions, weight: weight, load: load,
+            labels: labels)
+        guard fresh != old else { return }
+        let onlyLoad = fresh.weight == old.weight && fresh.labels == old.labels
+        let pause = settings.describeInterval + Duration.seconds(2 * table.liveCount)
+        if onlyLoad, now - lastDescribedAt < pause { return }
+        lastDescribedAt = now
+        own.description = fresh
+        own.incarnation += 1
+        if phase == .member || phase == .joining { announceSelf() }
+    }
+
+    mutating func leave() {
+        switch phase {
+        case .leaving, .left: return
+        case .idle, .joining, .outcast: return finishLeaving()
+        case .member: break
+        }
+        own.status = .left
+        announceSelf()
+        for peer in expander.neighbours { send(.gossip, to: peer) }
+        phase = .leaving(until: now + settings.gossipInterval.scaled(by: 3))
+    }
+
+    mutating func finishLeaving() {
+        phase = .left
+        outbox.append(.left)
+    }
+}

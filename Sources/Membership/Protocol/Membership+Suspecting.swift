@@ -1,0 +1,127 @@
+// Accusations, confirmations and verdicts.
+
+extension Membership {
+    /// How many silos, this node included, could accuse a member.
+    static func accuserCount(of subject: NodeID, own: NodeID, table: MemberTable) -> Int {
+        let isSilo = table[subject]?.record.description?.role == .silo
+        return max(1, table.liveSiloCount - (isSilo ? 1 : 0))
+    }
+
+    /// This node has itself failed to reach a member.
+    mutating func accuse(_ subject: NodeID, generation: UInt64, isRefusal: Bool) {
+        guard phase == .member, let entry = table[subject], entry.record.status.isLive,
+            entry.record.generation == generation
+        else { return }
+        observe(.accused(subject, refused: isRefusal))
+        var record = entry.record
+        if record.status == .alive {
+            record.status = .suspect
+            store(record, replacing: entry)
+        }
+        let isSilo = own.description?.role == .silo
+        let accusations = isSilo ? [Accusation(accuser: id, isRefusal: isRefusal)] : []
+        suspect(record, accusations: accusations, source: .own)
+    }
+
+    /// The record in the table is a suspicion now, or was one already: counts who vouches for it.
+    mutating func suspect(_ record: MemberRecord, accusations: [Accusation], source: Source) {
+        var suspicion = suspicions[record.id] ?? Suspicion(record: record, at: now)
+        var isNew = suspicions[record.id] == nil
+        if suspicion.incarnation != record.incarnation || suspicion.generation != record.generation {
+            suspicion = Suspicion(record: record, at: now)
+            isNew = true
+        }
+        var tellsMore = isNew
+        for accusation in accusations where suspicion.add(accusation) { tellsMore = true }
+        guard tellsMore else { return }
+        suspicion.updateDeadline(
+            now: now, siloCount: table.liveSiloCount,
+            accusers: Self.accuserCount(of: record.id, own: id, table: table), health: health.multiplier,
+            settings: settings)
+        suspicions[record.id] = suspicion
+        updateNextSuspicion()
+        pass(News(record: record, accusations: suspicion.accusations), source: source)
+        // A neighbour that others suspect is probed at once, out of turn: to confirm, or to let it refute.
+        if isNew, expander.contains(record.id), case .own = source {} else if isNew, expander.contains(record.id) {
+            probe(record.id)
+        }
+    }
+
+    /// Equal precedence: the same suspicion, perhaps with other accusers.
+    mutating func confirm(_ news: News, source: Source) -> Bool {
+        guard let record = table[news.record.id]?.record else { return false }
+        let before = suspicions[record.id]?.accusations.count ?? 0
+        suspect(record, accusations: news.accusations, source: source)
+        if case .gossip(let sender) = source { dissemination.heard(news, from: sender) }
+        return (suspicions[record.id]?.accusations.count ?? 0) > before
+    }
+
+    mutating func updateNextSuspicion() {
+        nextSuspicionAt = suspicions.values.reduce(.distantFuture) { min($0, $1.deadline) }
+    }
+
+    mutating func handleSuspicionTimers() {
+        let due = suspicions.filter { $0.value.deadline <= now }.keys.sorted()
+        for subject in due { decide(subject) }
+        updateNextSuspicion()
+    }
+
+    private mutating func decide(_ subject: NodeID) {
+        guard let suspicion = suspicions[subject], let entry = table[subject] else {
+            suspicions[subject] = nil
+            return
+        }
+        let patience = settings.probeTimeout.scaled(by: 2)
+        if heard(subject, since: now - patience) {
+            // It talks to this node: it will refute as soon as it hears of the suspicion, so tell it.
+            suspicions[subject]!.extend(by: patience)
+            return probe(subject)
+        }
+        if lastHeardAnybody < now - patience, isDeafNow() {
+            suspicions[subject]!.extend(by: patience)
+            return
+        }
+        let isWitnessed = suspicion.isWitnessed(
+            accusers: Self.accuserCount(of: subject, own: id, table: table))
+        var record = entry.record
+        record.status = .dead
+        observe(.declaredDead(subject, witnessed: isWitnessed))
+        store(record, replacing: entry, isUnwitnessed: !isWitnessed)
+        if isWitnessed {
+            pass(News(record: record), source: .own)
+        } else {
+            dissemination.remove(subject)
+        }
+    }
+
+    private func isDeafNow() -> Bool {
+        table.liveCount > 2 && now - (deafSince ?? lastHeardAnybody) < settings.deafPatience
+    }
+
+    /// This node alone believed a member dead, and the member lives: what this node believes is worth nothing. It goes
+    /// on as a new generation with an empty memory, like a restarted process.
+    mutating func forgetAndRejoin() {
+        let contacts = table.sorted.compactMap { entry -> NodeAddress? in
+            entry.record.id == id ? nil : entry.record.description?.address
+        }
+        table = MemberTable()
+        suspicions = [:]
+        dissemination.removeAll()
+        prober = Prober()
+        graveyard = Graveyard()
+        synchronizer = Synchronizer()
+        lastHeard = [:]
+        _ = expander.rebuild(table: table, ringCount: 2)
+        own.generation += 1
+        own.incarnation = 0
+        observe(.forgot)
+        outbox.append(.generationChanged(own.generation))
+        join(through: Array(contacts.prefix(16)))
+    }
+}
+
+extension Moment {
+    static func - (moment: Moment, duration: Duration) -> Moment {
+        Moment(microseconds: moment.microseconds &- duration.microseconds)
+    }
+}
