@@ -1,5 +1,5 @@
-// Binary logarithms without a C library: exact for powers of two, and the same bits on every platform, which a
-// replay depends on.
+// Logarithms without a C library: exact for powers of two, and the same bits on every platform, which a replay
+// depends on.
 
 func log2(_ value: Double) -> Double {
     precondition(value > 0, "the logarithm of \(value)")
@@ -18,3 +18,9 @@ func log2(_ value: Double) -> Double {
 }
 
 func log10(_ value: Double) -> Double { log2(value) / 3.321928094887362 }
+
+/// The least integer that is not below the value, which must not be negative.
+func ceiling(_ value: Double) -> Int {
+    let whole = Int(value)
+    return Double(whole) < value ? whole + 1 : whole
+}

@@ -5,14 +5,20 @@
 /// change, so that two nodes find out by a few bytes in which buckets they differ.
 ///
 /// A suspicion is not part of the digests. It is short, spreads by gossip, and every node that hears of it forms its
-/// own opinion.
+/// own opinion. Neither are the ended: they are told to who still believes them alive.
 package struct MemberTable: Sendable {
     package struct Entry: Sendable {
         package var record: MemberRecord
         /// When the record's status was first believed here.
         package var since: Moment
         /// A death that this node declared without the confirmation of any other silo. It is kept to itself.
-        package var isUnwitnessed = false
+        package var isUnwitnessed: Bool
+
+        package init(record: MemberRecord, since: Moment, isUnwitnessed: Bool = false) {
+            self.record = record
+            self.since = since
+            self.isUnwitnessed = isUnwitnessed
+        }
     }
 
     private struct Bucket: Sendable {
@@ -23,7 +29,7 @@ package struct MemberTable: Sendable {
     package static let bucketCount = 256
 
     private var buckets = [Bucket](repeating: Bucket(), count: bucketCount)
-    /// Of all buckets together. Equal digests mean equal live and ended members, generations and incarnations.
+    /// Of all buckets together. Equal digests mean the same live members, generations and incarnations.
     package private(set) var digest: UInt64 = 0
     /// Of the live silos alone: what placement depends on (id, generation, weight, address).
     package private(set) var viewDigest: UInt64 = 0
@@ -90,12 +96,10 @@ package struct MemberTable: Sendable {
 }
 
 extension MemberTable.Entry {
-    /// An ended generation counts as one whatever its last incarnation was, as it does in ``Precedence``.
+    /// The ended do not count: nodes forget them at different times, and those that join never hear of them.
     fileprivate var digest: UInt64 {
-        if isUnwitnessed { return 0 }
-        let isLive = record.status.isLive
-        let state = isLive ? UInt64(record.incarnation) : 1 << 40 | UInt64(record.status.rawValue)
-        return mixed(record.id.key ^ mixed(record.generation &+ mixed(state)))
+        guard record.status.isLive else { return 0 }
+        return mixed(record.id.key ^ mixed(record.generation &+ mixed(UInt64(record.incarnation))))
     }
 
     fileprivate var viewDigest: UInt64 {

@@ -73,12 +73,12 @@ package struct MembershipSettings: Sendable {
     }
 
     package func sendLimit(memberCount: Int) -> Int {
-        max(3, Int((sendFactor * log2(Double(memberCount + 1))).rounded(.up)))
+        max(3, ceiling(sendFactor * log2(Double(memberCount + 1))))
     }
 
     /// - Returns: how often the pair of live neighbours on one ring is doubled: `1 + ⌈log2(N) / 2⌉`, at least 2.
     package func ringCount(memberCount: Int) -> Int {
-        max(2, 1 + Int((log2(Double(max(2, memberCount))) / 2).rounded(.up)))
+        max(2, 1 + ceiling(log2(Double(max(2, memberCount))) / 2))
     }
 
     func scaled(_ interval: Duration, memberCount: Int, unscaledTo base: Int) -> Duration {

@@ -28,11 +28,10 @@ package enum MessageCodec {
 
     /// - Throws: ``CodecError`` for anything that `encode` does not make.
     package static func decode(_ bytes: [UInt8]) throws(CodecError) -> Message {
-        do {
-            return try bytes.withUnsafeBytes { buffer throws(CodecError) in try decode(buffer) }
-        } catch {
-            throw error
+        let result: Result<Message, CodecError> = bytes.withUnsafeBytes { buffer in
+            do throws(CodecError) { return .success(try decode(buffer)) } catch { return .failure(error) }
         }
+        return try result.get()
     }
 
     /// - Throws: ``CodecError`` for anything that `encode` does not make.
