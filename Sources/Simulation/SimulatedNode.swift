@@ -19,7 +19,7 @@ package final class SimulatedNode {
     package var state: State = .exited
     /// Counts the processes under this name; what was planned for an earlier one is void.
     package var life = 0
-    /// This node's clock: microseconds at the simulation's start, and microseconds per second fast.
+    /// This node's clock: what it showed at the start, in microseconds, and how many microseconds a second it is fast.
     package var clockOffset: Int64 = 0
     package var clockDrift: Int64 = 0
     var wakeToken: UInt64 = 0
@@ -31,7 +31,7 @@ package final class SimulatedNode {
     package var sentMessages = 0
     package var peakBytesPerSecond = 0
     var second: Int64 = 0
-    var bytesThisSecond = 0
+    package internal(set) var bytesThisSecond = 0
 
     init(id: NodeID, address: NodeAddress, membership: Membership, random: SeededGenerator) {
         self.id = id
@@ -40,6 +40,8 @@ package final class SimulatedNode {
         self.random = random
     }
 
+    package var role: MemberRole { membership.description.role }
+
     package var isUp: Bool { state == .running || state == .stalled }
 
     func step(_ event: MembershipEvent, now: Moment, effects: inout [MembershipEffect]) {
@@ -47,7 +49,7 @@ package final class SimulatedNode {
     }
 
     func local(_ time: Int64) -> Moment {
-        Moment(microseconds: clockOffset + time + time / 1_000_000 * clockDrift)
+        Moment(microseconds: clockOffset + time + time * clockDrift / 1_000_000)
     }
 
     /// The first time at which this node's clock shows the moment or later.

@@ -95,21 +95,14 @@ struct Dissemination: Sendable {
     /// Takes news for a peer, the least told first, up to so many bytes, and counts it as told.
     ///
     /// - Parameters:
-    ///   - subject: news about this member goes first, told or not, so that a suspect hears of the suspicion.
     ///   - sendLimit: how often a piece may be told in all.
-    mutating func take(for peer: NodeID, about subject: NodeID?, byteLimit: Int, sendLimit: Int) -> [News] {
+    mutating func take(for peer: NodeID, byteLimit: Int, sendLimit: Int) -> [News] {
         guard !pieces.isEmpty else { return [] }
         let mask = mask(peer)
         let everyone = slots.values.reduce(UInt64(0)) { $0 | 1 << UInt64($1) }
         var taken: [News] = []
         var room = byteLimit
-        let wanted = subject.flatMap { positions[$0] }
-        if let wanted {
-            taken.append(pieces[wanted].news)
-            room -= pieces[wanted].size
-            pieces[wanted].told |= mask
-        }
-        var candidates = pieces.indices.filter { $0 != wanted && (mask == 0 || pieces[$0].told & mask == 0) }
+        var candidates = pieces.indices.filter { mask == 0 || pieces[$0].told & mask == 0 }
         if candidates.count * 40 > byteLimit {
             candidates.sort { (pieces[$0].sends, $0) < (pieces[$1].sends, $1) }
         }

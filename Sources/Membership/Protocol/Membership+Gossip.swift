@@ -2,9 +2,13 @@
 
 extension Membership {
     mutating func send(_ body: Message.Body, to peer: NodeID, news: [News]? = nil) {
-        let subject: NodeID? = if case .ping = body { peer } else { nil }
-        let news = news ?? dissemination.take(
-            for: peer, about: subject, byteLimit: settings.piggybackBytes, sendLimit: sendLimit)
+        var news = news ?? dissemination.take(for: peer, byteLimit: settings.piggybackBytes, sendLimit: sendLimit)
+        // Whatever goes to a suspect tells it so, that it may refute; the queue may have given the news up already.
+        if let suspicion = suspicions[peer], let record = table[peer]?.record, record.status == .suspect,
+            !news.contains(where: { $0.record.id == peer })
+        {
+            news.append(News(record: brief(record), accusations: suspicion.accusations))
+        }
         let message = Message(generation: own.generation, digest: table.digest, news: news, body: body)
         outbox.append(.send(message, to: peer, at: table[peer]?.record.description?.address))
     }
@@ -22,7 +26,7 @@ extension Membership {
         lastGossipAt = now
         var peers = expander.neighbours.filter { suspicions[$0] == nil && dissemination.hasNews(for: $0) }
         guard !peers.isEmpty else {
-            // What is left is for suspects alone and rides on their pings; it goes when newer news replaces it.
+            // What is left is for suspects alone; synchronisation will repair what they lack.
             dissemination.removeAll()
             return
         }

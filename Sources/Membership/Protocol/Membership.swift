@@ -103,6 +103,7 @@ package struct Membership: Sendable {
 
     package var generation: UInt64 { own.generation }
     package var incarnation: UInt32 { own.incarnation }
+    package var description: MemberDescription { own.description! }
     package var isJoined: Bool { phase == .member }
     package var neighbours: [NodeID] { expander.neighbours }
     package var suspicionCount: Int { suspicions.count }
@@ -119,6 +120,13 @@ package struct Membership: Sendable {
                 address: description.address)
         }
         return MembershipView(version: publisher.version, digest: publisher.publishedDigest, silos: silos)
+    }
+
+    /// For people who look for a mistake: the state in one line.
+    package var summary: String {
+        "\(phase) generation \(own.generation).\(own.incarnation) digest \(table.digest) view \(publisher.publishedDigest) "
+            + "live \(table.liveCount) suspicions \(suspicions.keys.sorted()) health \(health.score) "
+            + "sync \(synchronizer.state)"
     }
 
     /// The digest of the published view.

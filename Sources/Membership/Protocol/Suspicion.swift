@@ -48,7 +48,10 @@ struct Suspicion: Sendable {
         let wanted = min(settings.accusersForShortest, accusers)
         let count = accusations.count
         var patience = longest
-        if count >= wanted {
+        if wanted == 1 {
+            // Nobody could confirm: this node's word must do, for what it is worth.
+            patience = shortest.scaled(by: Double(health))
+        } else if count >= wanted {
             patience = shortest
         } else if count > 1 {
             patience = longest - (longest - shortest).scaled(by: log2(Double(count)) / log2(Double(wanted)))
