@@ -164,8 +164,10 @@ package struct FaultRun {
         cluster.trace?("everything heals")
         let healedAt = cluster.time
         cluster.network.heal()
+        for node in 0..<nodeCount { cluster.resume(node) }
+        // Those that are leaving have left by then.
+        cluster.run(until: cluster.time + 500_000)
         for node in 0..<nodeCount {
-            cluster.resume(node)
             if !cluster.nodes[node].isUp {
                 let generation = UInt64(1000 + cluster.time / 1000)
                 cluster.start(node, generation: generation, seeds: seeds, role: role(node))

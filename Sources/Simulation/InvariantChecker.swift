@@ -95,7 +95,7 @@ package final class InvariantChecker: SimulationObserver {
             guard let subject = cluster.indexes[id], cluster.nodes[subject].state == .running,
                 cluster.nodes[node].membership.table[id]?.record.generation
                     == cluster.nodes[subject].membership.generation,
-                cluster.time - disturbedAt[subject] >= Self.calmTime, isReachableByMost(subject, in: cluster)
+                cluster.time - disturbedAt[subject] >= Self.calmTime, isReachableByMost(subject, in: cluster), isHeeded(node, in: cluster)
             else { return }
             report("5: \(cluster.nodes[node].id) evicted \(id), which was running and undisturbed", in: cluster)
         default: break
@@ -110,6 +110,18 @@ package final class InvariantChecker: SimulationObserver {
                 && cluster.network.canExchange(peer, subject)
         }
         return able.count * 2 > peers.count
+    }
+
+    /// Whether anybody else takes this node for a live member. What a node believes that the others have evicted is
+    /// forgotten when it comes back.
+    private func isHeeded(_ node: Int, in cluster: SimulatedCluster) -> Bool {
+        let own = cluster.nodes[node].membership
+        return cluster.nodes.indices.contains { other in
+            guard other != node, cluster.nodes[other].state == .running,
+                let record = cluster.nodes[other].membership.table[own.id]?.record
+            else { return false }
+            return record.status.isLive && record.generation == own.generation
+        }
     }
 
     private func checkBounds(_ membership: Membership, at node: Int, in cluster: SimulatedCluster) {

@@ -75,29 +75,63 @@ extension Membership {
         graveyard.nextRetryAt = now + settings.deadRetryInterval.scaled(by: 0.5 + random.fraction())
     }
 
-    /// This node's generation is over in somebody's memory. It takes the next one, at once the first time; if that
-    /// happens again and again it waits, so that a half-broken node does not make the cluster's view oscillate.
+    /// This node's generation is over in somebody's memory: it was declared dead, or its clock has gone back. It takes
+    /// the next one.
     mutating func end(of generation: UInt64) {
-        let horizon = now - .seconds(300)
-        evictions.removeAll { $0 < horizon }
-        own.generation = max(own.generation, generation) + 1
+        own.generation = max(own.generation, generation)
+        if phase == .member { return forgetAndRejoin() }
+        own.generation += 1
         own.incarnation = 0
         outbox.append(.generationChanged(own.generation))
-        evictions.append(now)
-        guard phase == .member, evictions.count > 3 else { return announceSelf() }
-        let wait = settings.rejoinBackoff.scaled(by: Double(1 << min(evictions.count - 4, 5)))
-        phase = .outcast(until: now + min(wait, .seconds(120)))
-        synchronizer.state = .idle
-        prober.probes = []
-        prober.tasks = []
+        announceSelf()
     }
 
-    mutating func comeBack() {
-        let contacts = table.sorted.compactMap { entry -> NodeAddress? in
-            entry.record.id != id && entry.record.status.isLive ? entry.record.description?.address : nil
-        }
-        join(through: Array(contacts.prefix(16)))
+    /// Goes on as a new generation with an empty memory, like a restarted process. What a node has believed while the
+    /// others took it for dead, or while it alone took one of them for dead, is worth nothing; above all, its own
+    /// verdicts must not spread.
+    ///
+    /// The first times that happens at once; if it happens again and again the node waits, so that a half-broken one
+    /// does not make the cluster's view oscillate.
+    mutating func forgetAndRejoin() {
+        let contacts = contactAddresses()
+        table = MemberTable()
+        suspicions = [:]
+        updateNextSuspicion()
+        dissemination.removeAll()
+        prober = Prober()
+        graveyard = Graveyard()
+        synchronizer = Synchronizer()
+        lastHeard = [:]
+        redialing = []
+        _ = expander.rebuild(table: table, ringCount: 2)
+        own.generation += 1
+        own.incarnation = 0
+        observe(.forgot)
+        outbox.append(.generationChanged(own.generation))
+        let horizon = now - .seconds(300)
+        evictions.removeAll { $0 < horizon }
+        evictions.append(now)
+        joiner = Joiner()
+        joiner.contacts = contacts
+        guard evictions.count > 3 else { return join(through: contacts) }
+        let wait = settings.rejoinBackoff.scaled(by: Double(1 << min(evictions.count - 4, 5)))
+        phase = .outcast(until: now + min(wait, .seconds(120)))
     }
+
+    /// Addresses of members that lived when last heard of, some of the neighbours first.
+    private func contactAddresses() -> [NodeAddress] {
+        let near = expander.neighbours.compactMap { table[$0] }
+        let all = near + table.sorted
+        var addresses: [NodeAddress] = []
+        for entry in all where entry.record.id != id && addresses.count < 16 {
+            if let address = entry.record.description?.address, !addresses.contains(address) {
+                addresses.append(address)
+            }
+        }
+        return addresses
+    }
+
+    mutating func comeBack() { join(through: joiner.contacts) }
 
     mutating func describe(weight: UInt16, load: UInt8, labels: [MemberDescription.Label]) {
         guard let old = own.description else { return }

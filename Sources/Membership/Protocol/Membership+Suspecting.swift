@@ -97,27 +97,6 @@ extension Membership {
     private func isDeafNow() -> Bool {
         table.liveCount > 2 && now - (deafSince ?? lastHeardAnybody) < settings.deafPatience
     }
-
-    /// This node alone believed a member dead, and the member lives: what this node believes is worth nothing. It goes
-    /// on as a new generation with an empty memory, like a restarted process.
-    mutating func forgetAndRejoin() {
-        let contacts = table.sorted.compactMap { entry -> NodeAddress? in
-            entry.record.id == id ? nil : entry.record.description?.address
-        }
-        table = MemberTable()
-        suspicions = [:]
-        dissemination.removeAll()
-        prober = Prober()
-        graveyard = Graveyard()
-        synchronizer = Synchronizer()
-        lastHeard = [:]
-        _ = expander.rebuild(table: table, ringCount: 2)
-        own.generation += 1
-        own.incarnation = 0
-        observe(.forgot)
-        outbox.append(.generationChanged(own.generation))
-        join(through: Array(contacts.prefix(16)))
-    }
 }
 
 extension Moment {

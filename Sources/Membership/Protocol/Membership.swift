@@ -174,9 +174,10 @@ package struct Membership: Sendable {
     /// A late wake-up means that this process did not run. What it waited for meanwhile may well have arrived and lies
     /// unread, so all patience is extended by the pause.
     private mutating func forgivePause() {
+        guard plannedWake <= now else { return }
         let late = now - plannedWake
+        plannedWake = .distantFuture
         guard late > settings.stallThreshold else { return }
-        plannedWake = now
         prober.extend(by: late)
         for key in suspicions.keys { suspicions[key]!.extend(by: late) }
         updateNextSuspicion()
@@ -202,12 +203,14 @@ package struct Membership: Sendable {
 
     private mutating func planWake() {
         var next = min(prober.nextDeadline, nextSuspicionAt)
-        next = min(next, min(nextGossipAt, publisher.due))
+        next = min(next, nextGossipAt)
+        if phase == .member { next = min(next, publisher.due) }
         next = min(next, min(synchronizer.deadline, synchronizer.nextAt))
         next = min(next, min(joiner.nextAt, min(graveyard.nextRetryAt, graveyard.nextExpiry)))
         if case .outcast(let until) = phase { next = until }
         if case .leaving(let until) = phase { next = min(next, until) }
-        next = max(next, now)
+        // What is still due was put off by this very step: a moment's rest keeps a mistake from becoming a busy loop.
+        if next <= now { next = now + .milliseconds(1) }
         guard next != plannedWake else { return }
         plannedWake = next
         outbox.append(.wake(at: next))
