@@ -28,7 +28,9 @@ struct Expander: Sendable {
 
     /// - Returns: whether the neighbours have changed.
     mutating func insert(_ id: NodeID, table: MemberTable, ringCount: Int) -> Bool {
-        guard ringCount == successors.count else { return rebuild(table: table, ringCount: ringCount) }
+        guard ringCount == successors.count, !Self.isMesh(table, ringCount) else {
+            return rebuild(table: table, ringCount: ringCount)
+        }
         var changed = false
         for ring in 0..<ringCount {
             let place = distance(to: id.key, ring: ring)
@@ -47,8 +49,15 @@ struct Expander: Sendable {
 
     /// - Returns: whether the neighbours have changed.
     mutating func remove(_ id: NodeID, table: MemberTable, ringCount: Int) -> Bool {
-        guard neighbours.contains(id) || ringCount != successors.count else { return false }
+        guard neighbours.contains(id) || ringCount != successors.count || Self.isMesh(table, ringCount) else {
+            return false
+        }
         return rebuild(table: table, ringCount: ringCount)
+    }
+
+    /// In a small cluster everybody is everybody's neighbour.
+    private static func isMesh(_ table: MemberTable, _ ringCount: Int) -> Bool {
+        table.liveCount <= 2 * ringCount + 1
     }
 
     /// Finds the neighbours on every ring anew, in one pass over the live members.
@@ -68,6 +77,15 @@ struct Expander: Sendable {
         successors = nearest.map(\.id)
         predecessors = farthest.map(\.id)
         refresh()
+        if Self.isMesh(table, ringCount) {
+            var all: [NodeID] = []
+            table.forEachUnordered { entry in
+                if entry.record.status.isLive, entry.record.id.key != ownKey { all.append(entry.record.id) }
+            }
+            neighbours = all.sorted()
+            // Rings are looked at again once the cluster has outgrown the mesh.
+            successors = []
+        }
         return neighbours != before
     }
 

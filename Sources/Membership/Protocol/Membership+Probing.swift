@@ -18,11 +18,12 @@ extension Membership {
     private mutating func probeNext() {
         let pause = settings.probePeriod.scaled(by: Double(health.multiplier) / Double(settings.probesPerPeriod))
         prober.nextProbeAt = now + random.jittered(pause)
-        guard phase == .member,
-            let subject = prober.nextSubject(neighbours: expander.neighbours, random: &random),
-            !prober.isProbing(subject)
-        else { return }
-        probe(subject)
+        guard phase == .member else { return }
+        if let subject = prober.nextSubject(neighbours: expander.neighbours, random: &random) { probe(subject) }
+        // An accusation is this node's to follow up even when the accused is no neighbour any more.
+        for subject in suspicions.filter({ $0.value.isOwn && !expander.contains($0.key) }).keys.sorted().prefix(4) {
+            probe(subject)
+        }
     }
 
     mutating func probe(_ subject: NodeID) {

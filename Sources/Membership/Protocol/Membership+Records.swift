@@ -71,6 +71,8 @@ extension Membership {
             forgetAndRejoin()
             return true
         }
+        // Others do not share the verdict: ask the member itself.
+        if let address = entry.record.description?.address { dialMember(record.id, at: address) }
         return false
     }
 

@@ -21,6 +21,7 @@ extension Membership {
         let isSilo = own.description?.role == .silo
         let accusations = isSilo ? [Accusation(accuser: id, isRefusal: isRefusal)] : []
         suspect(record, accusations: accusations, source: .own)
+        suspicions[subject]?.isOwn = true
     }
 
     /// The record in the table is a suspicion now, or was one already: counts who vouches for it.
@@ -42,7 +43,8 @@ extension Membership {
         updateNextSuspicion()
         pass(News(record: record, accusations: suspicion.accusations), source: source)
         // A neighbour that others suspect is probed at once, out of turn: to confirm, or to let it refute.
-        if isNew, expander.contains(record.id), case .own = source {} else if isNew, expander.contains(record.id) {
+        if isNew, expander.contains(record.id) {
+            if case .own = source { return }
             probe(record.id)
         }
     }

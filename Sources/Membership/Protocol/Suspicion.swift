@@ -10,6 +10,8 @@ struct Suspicion: Sendable {
     let incarnation: UInt32
     let startedAt: Moment
     private(set) var accusations: [Accusation] = []
+    /// Whether this node is itself among those that cannot reach the member.
+    var isOwn = false
     private(set) var deadline: Moment = .distantFuture
     /// Pauses of this node and words of the subject that reached it in spite of the suspicion.
     private var extensionTime: Duration = .zero
