@@ -15,7 +15,7 @@ package struct FaultRun {
     }
 
     /// How long the faults last, and how long the cluster may then take to agree, in microseconds.
-    package static let faultTime: Int64 = 15_000_000
+    package static let faultTime: Int64 = 12_000_000
     package static let healingBound: Int64 = 35_000_000
 
     private let cluster: SimulatedCluster
@@ -58,7 +58,7 @@ package struct FaultRun {
             let seeds = seeds
             cluster.call(at: Int64(random.below(2_000_000))) { $0.start(index, generation: 1000, seeds: seeds, role: role) }
         }
-        cluster.run(until: 5_000_000)
+        cluster.run(until: 3_500_000)
     }
 
     private mutating func breakThings() {

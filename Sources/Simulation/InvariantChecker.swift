@@ -30,20 +30,28 @@ package final class InvariantChecker: SimulationObserver {
 
     private var beliefs: [[NodeID: Belief]]
     private var raised: [[UInt64: UInt32]]
+    private var lastRaised: [UInt32]
+    private var lastGeneration: [UInt64]
     private let maximumNews = MembershipSettings().maximumNews
 
     package init(nodeCount: Int) {
         disturbedAt = Array(repeating: 0, count: nodeCount)
         beliefs = Array(repeating: [:], count: nodeCount)
         raised = Array(repeating: [:], count: nodeCount)
+        lastRaised = Array(repeating: 0, count: nodeCount)
+        lastGeneration = Array(repeating: 0, count: nodeCount)
     }
 
     package func started(_ node: Int, in cluster: SimulatedCluster) { beliefs[node] = [:] }
 
     package func stepped(_ node: Int, effects: [MembershipEffect], in cluster: SimulatedCluster) {
-        let membership = cluster.nodes[node].membership
-        let own = membership.incarnation
-        if own >= raised[node][membership.generation] ?? 0 { raised[node][membership.generation] = own }
+        let subject = cluster.nodes[node]
+        if lastRaised[node] != subject.membership.incarnation || lastGeneration[node] != subject.membership.generation {
+            lastRaised[node] = subject.membership.incarnation
+            lastGeneration[node] = subject.membership.generation
+            let highest = raised[node][lastGeneration[node]] ?? 0
+            raised[node][lastGeneration[node]] = max(highest, lastRaised[node])
+        }
         for effect in effects {
             switch effect {
             case .changed(let id, let record): check(id, record, at: node, in: cluster)
@@ -51,7 +59,7 @@ package final class InvariantChecker: SimulationObserver {
             default: break
             }
         }
-        checkBounds(membership, at: node, in: cluster)
+        if !effects.isEmpty { checkBounds(at: node, in: cluster) }
     }
 
     private func report(_ text: String, in cluster: SimulatedCluster) {
@@ -124,11 +132,14 @@ package final class InvariantChecker: SimulationObserver {
         }
     }
 
-    private func checkBounds(_ membership: Membership, at node: Int, in cluster: SimulatedCluster) {
-        if membership.queuedNews > maximumNews {
-            report("6: \(cluster.nodes[node].id) queues \(membership.queuedNews) pieces of news", in: cluster)
+    private func checkBounds(at node: Int, in cluster: SimulatedCluster) {
+        let subject = cluster.nodes[node]
+        if subject.membership.queuedNews > maximumNews {
+            report("6: \(cluster.nodes[node].id) queues \(subject.membership.queuedNews) pieces of news", in: cluster)
         }
-        if membership.suspicionCount > cluster.nodes.count || membership.peersOfLate > cluster.nodes.count {
+        if subject.membership.suspicionCount > cluster.nodes.count
+            || subject.membership.peersOfLate > cluster.nodes.count
+        {
             report("6: \(cluster.nodes[node].id) remembers more peers than there are", in: cluster)
         }
         if cluster.nodes[node].bytesThisSecond > 512 * 1024 {

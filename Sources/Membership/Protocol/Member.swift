@@ -99,6 +99,12 @@ package struct Precedence: Sendable, Hashable, Comparable {
     package let incarnation: UInt32
     package let status: MemberStatus
 
+    package init(generation: UInt64, incarnation: UInt32, status: MemberStatus) {
+        self.generation = generation
+        self.incarnation = incarnation
+        self.status = status
+    }
+
     package static func < (left: Precedence, right: Precedence) -> Bool {
         if left.generation != right.generation { return left.generation < right.generation }
         if left.status.isLive != right.status.isLive { return left.status.isLive }

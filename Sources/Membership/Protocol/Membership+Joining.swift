@@ -113,8 +113,8 @@ extension Membership {
         evictions.append(now)
         joiner = Joiner()
         joiner.contacts = contacts
-        guard evictions.count > 3 else { return join(through: contacts) }
-        let wait = settings.rejoinBackoff.scaled(by: Double(1 << min(evictions.count - 4, 5)))
+        guard evictions.count > 2 else { return join(through: contacts) }
+        let wait = settings.rejoinBackoff.scaled(by: Double(1 << min(evictions.count - 3, 5)))
         phase = .outcast(until: now + min(wait, .seconds(120)))
     }
 

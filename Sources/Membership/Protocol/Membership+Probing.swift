@@ -41,6 +41,10 @@ extension Membership {
     private mutating func probeIndirectly(_ failed: Probe) {
         guard let index = prober.probes.firstIndex(where: { $0.sequence == failed.sequence }) else { return }
         guard !heard(failed.subject, since: failed.sentAt) else { return finishAnswered(failed.sequence) }
+        if isSettled(failed.subject) {
+            prober.probes.remove(at: index)
+            return
+        }
         var helpers = expander.neighbours.filter { helper in
             helper != failed.subject && suspicions[helper] == nil
         }

@@ -33,7 +33,9 @@ extension Membership {
             isNew = true
         }
         var tellsMore = isNew
-        for accusation in accusations where suspicion.add(accusation) { tellsMore = true }
+        for accusation in accusations where suspicion.add(accusation, limit: settings.accusersForShortest) {
+            tellsMore = true
+        }
         guard tellsMore else { return }
         suspicion.updateDeadline(
             now: now, siloCount: table.liveSiloCount,
@@ -56,6 +58,12 @@ extension Membership {
         suspect(record, accusations: news.accusations, source: source)
         if case .gossip(let sender) = source { dissemination.heard(news, from: sender) }
         return (suspicions[record.id]?.accusations.count ?? 0) > before
+    }
+
+    /// Whether enough silos have accused a member, so that one more makes no difference.
+    func isSettled(_ subject: NodeID) -> Bool {
+        guard let suspicion = suspicions[subject] else { return false }
+        return suspicion.accusations.count >= settings.accusersForShortest
     }
 
     mutating func updateNextSuspicion() {

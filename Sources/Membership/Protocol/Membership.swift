@@ -219,16 +219,19 @@ package struct Membership: Sendable {
     mutating func observe(_ observation: MembershipObservation) { outbox.append(.observed(observation)) }
 
     private mutating func publishIfDue() {
-        guard phase == .member else { return }
-        let ripe = { [suspicions, table, settings, id] in
-            suspicions.contains { subject, suspicion in
-                table[subject]?.record.description?.role == .silo
-                    && suspicion.isRipe(
-                        accusers: Self.accuserCount(of: subject, own: id, table: table), settings: settings)
-            }
-        }
-        if publisher.update(digest: table.viewDigest, now: now, settings: settings, othersAreRipe: ripe()) {
+        guard phase == .member, publisher.isPending || table.viewDigest != publisher.publishedDigest else { return }
+        let ripe = othersAreRipe
+        if publisher.update(digest: table.viewDigest, now: now, settings: settings, othersAreRipe: ripe) {
             outbox.append(.publish(version: publisher.version))
+        }
+    }
+
+    /// Whether more silos are about to be declared dead.
+    private var othersAreRipe: Bool {
+        suspicions.contains { subject, suspicion in
+            table[subject]?.record.description?.role == .silo
+                && suspicion.isRipe(
+                    accusers: Self.accuserCount(of: subject, own: id, table: table), settings: settings)
         }
     }
 }

@@ -25,12 +25,14 @@ struct ViewPublisher: Sendable {
     private var hasDeath = false
     private(set) var due: Moment = .distantFuture
 
+    var isPending: Bool { pendingSince != nil }
+
     mutating func noteDeath() { hasDeath = true }
 
     /// - Parameter othersAreRipe: whether more silos are about to be declared dead.
     /// - Returns: whether to publish now.
     mutating func update(
-        digest: UInt64, now: Moment, settings: MembershipSettings, othersAreRipe: @autoclosure () -> Bool
+        digest: UInt64, now: Moment, settings: MembershipSettings, othersAreRipe: Bool
     ) -> Bool {
         guard digest != publishedDigest else {
             pendingSince = nil
@@ -42,7 +44,7 @@ struct ViewPublisher: Sendable {
         pendingSince = since
         if !hasDeath {
             due = since + settings.arrivalSettleTime
-        } else if othersAreRipe() {
+        } else if othersAreRipe {
             due = since + settings.settleTime
         } else {
             due = now

@@ -23,8 +23,11 @@ struct Suspicion: Sendable {
         startedAt = now
     }
 
+    /// - Parameter limit: so many accusers settle the matter; more would only be traffic.
     /// - Returns: whether this tells more than was known: a new accuser, or a closed port instead of silence.
-    mutating func add(_ accusation: Accusation) -> Bool {
+    mutating func add(_ accusation: Accusation, limit: Int) -> Bool {
+        let isSettled = accusation.isRefusal ? accusations.count(where: \.isRefusal) >= limit : accusations.count >= limit
+        if isSettled { return false }
         if let index = accusations.firstIndex(where: { $0.accuser == accusation.accuser }) {
             guard accusation.isRefusal, !accusations[index].isRefusal else { return false }
             accusations[index] = accusation
@@ -74,6 +77,6 @@ struct Suspicion: Sendable {
 
     /// Whether the verdict is a matter of time only.
     func isRipe(accusers: Int, settings: MembershipSettings) -> Bool {
-        accusations.count >= min(settings.accusersForShortest, accusers)
+        accusations.count >= min(settings.accusersForShortest, accusers) || accusations.contains(where: \.isRefusal)
     }
 }
