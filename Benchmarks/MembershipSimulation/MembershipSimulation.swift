@@ -15,7 +15,7 @@ struct MembershipSimulation {
         let sizes = arguments.compactMap { Int($0) }
         print("| nodes | measure | median | p99 | seeds |")
         print("|---|---|---|---|---|")
-        if arguments.first == "bootstrap" { return bootstrap(2_000, seeds: 3) }
+        if arguments.first == "bootstrap" { return bootstrap(sizes.first ?? 2_000, seeds: 3) }
         for nodes in sizes.isEmpty ? [10, 100, 1_000, 10_000] : sizes { table(nodes) }
         if sizes.isEmpty { bootstrap(2_000, seeds: 3) }
     }

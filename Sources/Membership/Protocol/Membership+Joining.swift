@@ -66,6 +66,8 @@ extension Membership {
     }
 
     private mutating func startTimers() {
+        // Not yet having heard anybody is no sign of deafness, nor is it one of everybody's death.
+        lastHeardAnybody = max(lastHeardAnybody, now)
         let rings = settings.ringCount(memberCount: table.liveCount)
         _ = expander.rebuild(table: table, ringCount: rings)
         neighboursChanged()

@@ -157,8 +157,7 @@ extension Membership {
             // Somebody that was taken for dead answers: find out what the other side knows.
             if entry == nil || !entry!.record.status.isLive { startSync(with: peer) }
         case .refused:
-            guard let record = entry?.record, record.status.isLive, !heard(peer, since: now + .milliseconds(-50))
-            else { return }
+            guard let record = entry?.record, record.status.isLive else { return }
             accuse(peer, generation: record.generation, isRefusal: true)
         case .timedOut, .rejected:
             guard let record = entry?.record, record.status.isLive else { return }

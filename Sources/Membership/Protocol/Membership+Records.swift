@@ -39,12 +39,19 @@ extension Membership {
         return true
     }
 
-    /// A member of which nothing was known. The end of one is of no use to a node that never knew it.
+    /// A member of which nothing was known.
     private mutating func learn(_ news: News, source: Source) -> Bool {
         let record = news.record
-        guard record.status.isLive, record.description != nil, table.count < settings.maximumMembers else {
-            return false
+        guard table.count < settings.maximumMembers else { return false }
+        guard record.status.isLive else {
+            // News of an end may overtake that of the beginning. What synchronisation brings is not news: two nodes
+            // would give each other the same tombstone for ever.
+            if case .sync = source { return false }
+            store(record, replacing: nil)
+            pass(news, source: source)
+            return true
         }
+        guard record.description != nil else { return false }
         var alive = record
         alive.status = .alive
         store(alive, replacing: nil)
