@@ -5,19 +5,27 @@ import Simulation
 ///
 ///     membership-sim                  the whole table (minutes)
 ///     membership-sim 100 1000         for these numbers of nodes
-///     membership-sim bootstrap        2,000 nodes that start within one second
+///     membership-sim crash 1000 10    one part (crash, join, impair) for so many nodes and seeds
+///     membership-sim bootstrap 2000   so many nodes that start within one second
 ///     membership-sim faults 1 10000   random faults under these seeds, with the invariants checked
 @main
 struct MembershipSimulation {
     static func main() {
         let arguments = CommandLine.arguments.dropFirst()
-        if arguments.first == "faults" { return faults(arguments.dropFirst().compactMap { UInt64($0) }) }
-        let sizes = arguments.compactMap { Int($0) }
+        let numbers = arguments.compactMap { Int($0) }
+        if arguments.first == "faults" { return faults(numbers.map { UInt64($0) }) }
         print("| nodes | measure | median | p99 | seeds |")
         print("|---|---|---|---|---|")
-        if arguments.first == "bootstrap" { return bootstrap(sizes.first ?? 2_000, seeds: 3) }
-        for nodes in sizes.isEmpty ? [10, 100, 1_000, 10_000] : sizes { table(nodes) }
-        if sizes.isEmpty { bootstrap(2_000, seeds: 3) }
+        let seeds = numbers.dropFirst().first.map { UInt64($0) }
+        switch arguments.first {
+        case "crash": crashes(numbers.first ?? 1000, seeds: seeds ?? 10)
+        case "join": joins(numbers.first ?? 1000, seeds: seeds ?? 5)
+        case "bootstrap": bootstrap(numbers.first ?? 2000, seeds: seeds ?? 3)
+        case "impair": impairments(numbers.first ?? 1000, seeds: seeds ?? 2)
+        default:
+            for nodes in numbers.isEmpty ? [10, 100, 1_000, 10_000] : numbers { table(nodes) }
+            if numbers.isEmpty { bootstrap(2_000, seeds: 3) }
+        }
     }
 
     private static func row(_ nodes: Int, _ measure: String, _ numbers: Numbers, seeds: UInt64, unit: String, decimals: Int = 2)
@@ -29,19 +37,28 @@ struct MembershipSimulation {
 
     private static func table(_ nodes: Int) {
         let seeds: UInt64 = nodes >= 10_000 ? 3 : nodes >= 1_000 ? 10 : 100
+        crashes(nodes, seeds: seeds)
+        joins(nodes, seeds: max(2, seeds / 4))
+        impairments(nodes, seeds: max(1, seeds / 10))
+    }
+
+    private static func crashes(_ nodes: Int, seeds: UInt64) {
         for silent in [true, false] {
             let kind = silent ? "silent crash" : "crash, port refused"
             crashes(nodes, count: 1, silent: silent, kind: kind, seeds: seeds)
-            if nodes >= 100 {
-                crashes(nodes, count: 10, silent: silent, kind: "10 at once, \(kind)", seeds: max(2, seeds / 4))
-            }
+            guard nodes >= 100 else { continue }
+            crashes(nodes, count: 10, silent: silent, kind: "10 at once, \(kind)", seeds: max(2, seeds / 4))
         }
-        var joins = Numbers()
-        for seed in 1...max(2, seeds / 4) { joins.add(JoinExperiment.join(nodeCount: nodes, seed: seed)) }
-        row(nodes, "a join is known to 99.99 %", joins, seeds: max(2, seeds / 4), unit: "s")
-        for impairment in ImpairmentExperiment.Impairment.allCases {
-            impair(nodes, impairment, seeds: nodes >= 10_000 ? 1 : nodes >= 1_000 ? 2 : 10)
-        }
+    }
+
+    private static func joins(_ nodes: Int, seeds: UInt64) {
+        var times = Numbers()
+        for seed in 1...seeds { times.add(JoinExperiment.join(nodeCount: nodes, seed: seed)) }
+        row(nodes, "a join is known to 99.99 %", times, seeds: seeds, unit: "s")
+    }
+
+    private static func impairments(_ nodes: Int, seeds: UInt64) {
+        for impairment in ImpairmentExperiment.Impairment.allCases { impair(nodes, impairment, seeds: seeds) }
     }
 
     private static func crashes(_ nodes: Int, count: Int, silent: Bool, kind: String, seeds: UInt64) {
