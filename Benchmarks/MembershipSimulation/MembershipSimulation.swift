@@ -28,8 +28,9 @@ struct MembershipSimulation {
         }
     }
 
-    private static func row(_ nodes: Int, _ measure: String, _ numbers: Numbers, seeds: UInt64, unit: String, decimals: Int = 2)
-    {
+    private static func row(
+        _ nodes: Int, _ measure: String, _ numbers: Numbers, seeds: UInt64, unit: String, decimals: Int = 2
+    ) {
         let median = text(numbers.quantile(0.5), decimals: decimals)
         let tail = text(numbers.quantile(0.99), decimals: decimals)
         print("| \(nodes) | \(measure) | \(median) \(unit) | \(tail) \(unit) | \(seeds) |")

@@ -56,7 +56,9 @@ package struct FaultRun {
             cluster.nodes[index].clockDrift = Int64(random.below(20_001)) - 10_000
             let role = role(index)
             let seeds = seeds
-            cluster.call(at: Int64(random.below(2_000_000))) { $0.start(index, generation: 1000, seeds: seeds, role: role) }
+            cluster.call(at: Int64(random.below(2_000_000))) { cluster in
+                cluster.start(index, generation: 1000, seeds: seeds, role: role)
+            }
         }
         cluster.run(until: 3_500_000)
     }
@@ -90,7 +92,8 @@ package struct FaultRun {
         default:
             cluster.trace?("the connection of \(cluster.nodes[node].id) and \(cluster.nodes[other].id) is reset")
             cluster.reset(node, other)
-            cluster.tell(other, .describe(weight: UInt16(random.below(200)), load: UInt8(random.below(256)), labels: []))
+            let weight = UInt16(random.below(200))
+            cluster.tell(other, .describe(weight: weight, load: UInt8(random.below(256)), labels: []))
         }
     }
 

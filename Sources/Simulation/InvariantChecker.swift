@@ -103,7 +103,8 @@ package final class InvariantChecker: SimulationObserver {
             guard let subject = cluster.indexes[id], cluster.nodes[subject].state == .running,
                 cluster.nodes[node].membership.table[id]?.record.generation
                     == cluster.nodes[subject].membership.generation,
-                cluster.time - disturbedAt[subject] >= Self.calmTime, isReachableByMost(subject, in: cluster), isHeeded(node, in: cluster)
+                cluster.time - disturbedAt[subject] >= Self.calmTime, isReachableByMost(subject, in: cluster),
+                isHeeded(node, in: cluster)
             else { return }
             report("5: \(cluster.nodes[node].id) evicted \(id), which was running and undisturbed", in: cluster)
         default: break

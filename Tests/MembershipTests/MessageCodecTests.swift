@@ -1,5 +1,6 @@
-@testable import Membership
 import Testing
+
+@testable import Membership
 
 @Suite struct MessageCodecTests {
     /// Inputs of the fuzz tests: all of them in an optimised build, a share in a debug build.

@@ -1,5 +1,6 @@
-@testable import Membership
 import Testing
+
+@testable import Membership
 
 @Suite struct ExpanderTests {
     /// The neighbours of each of so many members, by number.

@@ -55,7 +55,8 @@ extension Membership {
             guard let address = table[member]?.record.description?.address else { return }
             dialMember(member, at: address)
         } else if !strangers.isEmpty {
-            outbox.append(.dial(.seed(strangers[choice - graveyard.dead.count]), at: strangers[choice - graveyard.dead.count]))
+            let seed = strangers[choice - graveyard.dead.count]
+            outbox.append(.dial(.seed(seed), at: seed))
         }
     }
 

@@ -26,8 +26,8 @@ struct Suspicion: Sendable {
     /// - Parameter limit: so many accusers settle the matter; more would only be traffic.
     /// - Returns: whether this tells more than was known: a new accuser, or a closed port instead of silence.
     mutating func add(_ accusation: Accusation, limit: Int) -> Bool {
-        let isSettled = accusation.isRefusal ? accusations.count(where: \.isRefusal) >= limit : accusations.count >= limit
-        if isSettled { return false }
+        let alike = accusation.isRefusal ? accusations.count(where: \.isRefusal) : accusations.count
+        if alike >= limit { return false }
         if let index = accusations.firstIndex(where: { $0.accuser == accusation.accuser }) {
             guard accusation.isRefusal, !accusations[index].isRefusal else { return false }
             accusations[index] = accusation
