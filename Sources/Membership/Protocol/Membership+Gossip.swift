@@ -41,7 +41,7 @@ extension Membership {
         if case .outcast = phase { return }
         guard accept(sender, generation: message.generation) else { return }
         noteAlive(sender, generation: message.generation)
-        synchronizer.changes = 0
+        synchronizer.changesByMessage = 0
         for news in message.news { merge(news, source: .gossip(sender)) }
         guard phase != .left else { return }
         switch message.body {

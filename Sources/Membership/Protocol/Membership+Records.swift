@@ -116,7 +116,7 @@ extension Membership {
         case .own: dissemination.add(news, from: nil, limit: settings.maximumNews)
         // What many differ in spreads by synchronisation; what few differ in, by gossip.
         case .sync(let sender):
-            guard phase == .member, synchronizer.changes < 32 else { return }
+            guard phase == .member, synchronizer.changesByMessage < 32 else { return }
             dissemination.add(news, from: sender, limit: settings.maximumNews)
         }
         hastenGossip()

@@ -76,12 +76,15 @@ extension Membership {
         var theirs: [NodeID: Precedence] = [:]
         for record in records { theirs[record.id] = record.precedence }
         var better: [MemberRecord] = []
-        for bucket in Set(buckets).sorted() {
+        var bytes = 0
+        // The partner chooses the buckets; that must not choose the size. What is left out is repaired another time.
+        for bucket in Set(buckets).sorted() where bytes < 8 * settings.syncChunkBytes {
             for record in table.records(inBucket: Int(bucket)) {
                 if let known = theirs[record.id], known >= record.precedence { continue }
                 // The end of a member that the partner does not know is of no use to it.
                 if theirs[record.id] == nil, !record.status.isLive { continue }
                 better.append(record)
+                bytes += MessageCodec.size(of: record)
             }
         }
         merge(records, from: sender)
@@ -95,7 +98,10 @@ extension Membership {
     }
 
     private mutating func merge(_ records: [MemberRecord], from sender: NodeID) {
-        for record in records where merge(News(record: record), source: .sync(sender)) { synchronizer.changes += 1 }
+        for record in records where merge(News(record: record), source: .sync(sender)) {
+            synchronizer.changes += 1
+            synchronizer.changesByMessage += 1
+        }
     }
 
     private mutating func finishSync(with partner: NodeID) {

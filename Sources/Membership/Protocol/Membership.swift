@@ -108,6 +108,8 @@ package struct Membership: Sendable {
     package var neighbours: [NodeID] { expander.neighbours }
     package var suspicionCount: Int { suspicions.count }
     package var queuedNews: Int { dissemination.count }
+    /// News that found the queue full and was left to synchronisation.
+    package var droppedNews: Int { dissemination.droppedCount }
     package var peersOfLate: Int { lastHeard.count }
 
     /// The published view's silos, or those that will be published next. O(N log N): take it when told to.

@@ -9,7 +9,9 @@ package struct MembershipSettings: Sendable {
     package var helperCount = 3
     package var maximumLocalHealth = 8
 
-    /// The shortest suspicion is this many probe timeouts per decade of silos…
+    /// The shortest suspicion is this many probe timeouts per decade of silos… Lifeguard takes 4 probe periods, because
+    /// there two random members that confirm suffice. Here it takes several of the subject's own neighbours, each by its
+    /// own probe, so the same certainty costs less time.
     package var suspicionFactor = 3.0
     /// …and never shorter than this.
     package var shortestSuspicion: Duration = .milliseconds(1500)

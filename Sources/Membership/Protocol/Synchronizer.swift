@@ -13,7 +13,10 @@ struct Synchronizer: Sendable {
     }
 
     var state: State = .idle
+    /// What this synchronisation has brought so far.
     var changes = 0
+    /// What the message under way has brought: beyond a few records it is bulk, and not passed on as news.
+    var changesByMessage = 0
     /// The next push-pull that is due by the clock.
     var nextAt: Moment = .distantFuture
     var lastStartedAt: Moment = .distantPast
