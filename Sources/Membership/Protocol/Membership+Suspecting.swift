@@ -82,7 +82,7 @@ extension Membership {
             return
         }
         let patience = settings.probeTimeout.scaled(by: 2)
-        if heard(subject, since: now - patience) {
+        if heard(subject, since: max(now - patience, suspicion.startedAt)) {
             // It talks to this node: it will refute as soon as it hears of the suspicion, so tell it.
             suspicions[subject]!.extend(by: patience)
             return probe(subject)
