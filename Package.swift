@@ -70,7 +70,9 @@ let package = Package(
 
         // No I/O: no clock, no random source, no task.
         library("OrchestraCore", []),
+        library("Membership", []),
         library("Placement", ["OrchestraCore"]),
+        library("Simulation", ["Membership"]),
 
         // Wrappers of C libraries.
         library("Compression", ["CLZ4", "OrchestraCore"]),
@@ -122,6 +124,12 @@ let package = Package(
             name: "broker-fuzz", dependencies: ["LocalBroker", "OrchestraCore", logging, nio],
             path: "Tests/Fuzz/BrokerFuzz", swiftSettings: settings),
 
+        .executableTarget(
+            name: "membership-sim", dependencies: ["Membership", "Simulation"], path: "Benchmarks/MembershipSimulation",
+            swiftSettings: settings),
+
+        tests("MembershipTests", ["Membership"]),
+        tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(

@@ -1,0 +1,89 @@
+/// The numbers of the protocol. All nodes of a cluster should use the same.
+package struct MembershipSettings: Sendable {
+    /// Within this time a node sends ``probesPerPeriod`` probes, each to another neighbour.
+    package var probePeriod: Duration = .seconds(1)
+    package var probesPerPeriod = 3
+    /// How long a direct ping may take before helpers are asked and a fresh connection is tried; the same again
+    /// before the subject is accused. More than two retransmissions of TCP.
+    package var probeTimeout: Duration = .milliseconds(500)
+    package var helperCount = 3
+    package var maximumLocalHealth = 8
+
+    /// The shortest suspicion is this many probe timeouts per decade of silos… Lifeguard takes 4 probe periods, because
+    /// there two random members that confirm suffice. Here it takes several of the subject's own neighbours, each by its
+    /// own probe, so the same certainty costs less time.
+    package var suspicionFactor = 3.0
+    /// …and never shorter than this.
+    package var shortestSuspicion: Duration = .milliseconds(1500)
+    /// The longest suspicion, as a multiple of the shortest one.
+    package var suspicionMultiple = 6.0
+    /// The number of accusing silos that brings a suspicion to its shortest.
+    package var accusersForShortest = 3
+    /// How long a subject may still refute once several peers have found its port closed.
+    package var refusedGrace: Duration = .milliseconds(300)
+
+    /// The pause between two rounds of gossip while there is news.
+    package var gossipInterval: Duration = .milliseconds(100)
+    package var gossipFanout = 3
+    /// The largest piece of news in one message, in bytes, so that a ping stays within one segment.
+    package var piggybackBytes = 1200
+    /// Each node passes news on at most `sendFactor` · log2(N + 1) times.
+    package var sendFactor = 3.0
+    /// More news than this waits for synchronisation instead.
+    package var maximumNews = 512
+
+    /// Push-pull with a neighbour, for clusters of up to 32 members; longer for larger ones.
+    package var syncInterval: Duration = .seconds(30)
+    /// Between two synchronisations that a difference of digests has caused.
+    package var repairInterval: Duration = .seconds(1)
+    /// How long an answer within a synchronisation may take.
+    package var syncTimeout: Duration = .seconds(3)
+    /// The records in one message of a synchronisation, in bytes, roughly.
+    package var syncChunkBytes = 8192
+
+    /// Between attempts to reach a dead member again, for clusters of up to 64 members; longer for larger ones.
+    package var deadRetryInterval: Duration = .seconds(8)
+    /// How long the end of a generation is remembered.
+    package var tombstoneLifetime: Duration = .seconds(24 * 3600)
+    /// Between attempts to join through the seeds, doubled with each up to ``joinRetryMaximum``.
+    package var joinRetry: Duration = .milliseconds(500)
+    package var joinRetryMaximum: Duration = .seconds(10)
+    /// A node that is declared dead again within five minutes waits this long, doubled each time, up to two minutes.
+    package var rejoinBackoff: Duration = .seconds(5)
+
+    /// The longest time for which a death waits for other suspicions that are about to ripen, so that simultaneous
+    /// crashes become one change of the view.
+    package var settleTime: Duration = .milliseconds(1500)
+    /// Arrivals within this time become one change of the view.
+    package var arrivalSettleTime: Duration = .milliseconds(100)
+    /// The shortest time between two changes of load by one node, to which two seconds per member are added.
+    package var describeInterval: Duration = .seconds(5)
+    /// How late a wake-up must be for the node to conclude that it was itself paused.
+    package var stallThreshold: Duration = .milliseconds(250)
+    /// A node that hears nothing from anybody accuses nobody for this long.
+    package var deafPatience: Duration = .seconds(10)
+    /// Members beyond this many, live and ended, are not taken in.
+    package var maximumMembers = 65_536
+
+    package init() {}
+
+    /// The shortest and longest suspicion of a member in a cluster of so many live silos.
+    package func suspicionBounds(siloCount: Int) -> (shortest: Duration, longest: Duration) {
+        let decades = log10(Double(max(1, siloCount)))
+        let shortest = max(shortestSuspicion, probeTimeout.scaled(by: suspicionFactor * decades))
+        return (shortest, shortest.scaled(by: suspicionMultiple))
+    }
+
+    package func sendLimit(memberCount: Int) -> Int {
+        max(3, ceiling(sendFactor * log2(Double(memberCount + 1))))
+    }
+
+    /// - Returns: how often the pair of live neighbours on one ring is doubled: `1 + ⌈log2(N) / 2⌉`, at least 2.
+    package func ringCount(memberCount: Int) -> Int {
+        max(2, 1 + ceiling(log2(Double(max(2, memberCount))) / 2))
+    }
+
+    func scaled(_ interval: Duration, memberCount: Int, unscaledTo base: Int) -> Duration {
+        memberCount <= base ? interval : interval.scaled(by: 1 + log2(Double(memberCount) / Double(base)))
+    }
+}

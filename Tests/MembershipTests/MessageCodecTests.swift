@@ -1,0 +1,145 @@
+import Testing
+
+@testable import Membership
+
+@Suite struct MessageCodecTests {
+    /// Inputs of the fuzz tests: all of them in an optimised build, a share in a debug build.
+    static let fuzzCount: Int = {
+        #if DEBUG
+            20_000
+        #else
+            1_000_000
+        #endif
+    }()
+
+    static func sample(_ random: inout SeededGenerator) -> Message {
+        func description() -> MemberDescription {
+            MemberDescription(
+                role: MemberRole.allCases[random.below(3)],
+                address: NodeAddress(host: "10.0.0.\(random.below(256))", port: UInt16(random.below(65_536))),
+                protocolVersions: 1...UInt8(1 + random.below(9)), weight: UInt16(random.below(1000)),
+                load: UInt8(random.below(256)),
+                labels: (0..<random.below(3)).map { .init(name: "label \($0)", value: "grün \(random.below(99))") })
+        }
+        func record() -> MemberRecord {
+            let status = MemberStatus.allCases[random.below(4)]
+            return MemberRecord(
+                id: NodeID("node-\(random.below(1000))"), generation: random.next() >> UInt64(random.below(64)),
+                incarnation: UInt32(random.below(100_000)), status: status,
+                description: status == .alive || random.below(2) == 0 ? description() : nil)
+        }
+        func news() -> News {
+            let accusers = (0..<random.below(4)).map { "node-\($0)" }
+            return News(
+                record: record(),
+                accusations: accusers.map { Accusation(accuser: NodeID($0), isRefusal: random.below(2) == 0) })
+        }
+        let sequence = UInt32(truncatingIfNeeded: random.next())
+        let records = (0..<random.below(5)).map { _ in record() }
+        let buckets = (0..<random.below(9)).map { UInt8($0 * 20) }
+        let digests = (0..<MemberTable.bucketCount).map { _ in UInt32(truncatingIfNeeded: random.next()) }
+        let bodies: [Message.Body] = [
+            .ping(sequence: sequence), .ack(sequence: sequence),
+            .pingRequest(sequence: sequence, subject: NodeID("node-\(sequence)")),
+            .pingReport(sequence: sequence, answered: random.below(2) == 0), .gossip, .syncOffer(count: sequence),
+            .syncDigests(count: sequence, digests: random.below(2) == 0 ? [] : digests),
+            .syncExchange(buckets: buckets, records: records), .syncReply(buckets: buckets, records: records),
+            .refused(generation: random.next()),
+        ]
+        return Message(
+            generation: random.next(), digest: random.next(), news: (0..<random.below(6)).map { _ in news() },
+            body: bodies[random.below(bodies.count)])
+    }
+
+    @Test func everyMessageSurvivesItsEncoding() throws {
+        var random = SeededGenerator(seed: 5)
+        for _ in 0..<2000 {
+            let message = Self.sample(&random)
+            let bytes = MessageCodec.encode(message)
+            let decoded = try MessageCodec.decode(bytes)
+            if decoded != message { Issue.record("\(message) became \(decoded)") }
+            let news = message.news.reduce(0) { $0 + MessageCodec.size(of: $1) }
+            if news > bytes.count { Issue.record("\(news) bytes of news in \(bytes.count)") }
+        }
+    }
+
+    @Test func cutAndLengthenedMessagesAreRefused() {
+        var random = SeededGenerator(seed: 6)
+        for _ in 0..<100 {
+            let bytes = MessageCodec.encode(Self.sample(&random))
+            var accepted = 0
+            for length in bytes.indices where (try? MessageCodec.decode(Array(bytes.prefix(length)))) != nil {
+                accepted += 1
+            }
+            #expect(accepted == 0)
+            #expect(throws: CodecError.self) { try MessageCodec.decode(bytes + [0]) }
+        }
+    }
+
+    @Test func otherVersionsAndClaimsBeyondTheBytesAreRefused() {
+        var bytes = MessageCodec.encode(Message(generation: 1, digest: 2, news: [], body: .gossip))
+        bytes[0] = 2
+        #expect(kind(of: bytes) == .version)
+        // News and record counts of four billion in a few bytes.
+        let header: [UInt8] = [1, 5, 1] + Array(repeating: 0, count: 8)
+        #expect(kind(of: header + [0xff, 0xff, 0xff, 0xff, 0x0f]) == .tooLarge)
+        #expect(kind(of: header + [0xff, 0x1f]) == .truncated)
+        let exchange: [UInt8] = [1, 8, 1] + Array(repeating: 0, count: 8) + [0, 0]
+        #expect(kind(of: exchange + [0xff, 0xff, 0x03]) == .truncated)
+        #expect(kind(of: Array(repeating: 0, count: MessageCodec.maximumLength + 1)) == .tooLarge)
+        #expect(kind(of: []) == .truncated)
+    }
+
+    private func kind(of bytes: [UInt8]) -> CodecError.Kind? {
+        do throws(CodecError) {
+            _ = try MessageCodec.decode(bytes)
+            return nil
+        } catch {
+            return error.kind
+        }
+    }
+
+    /// Whatever is accepted must be encodable again, and stand for at most a bounded multiple of its bytes.
+    @Test func randomAndMutatedBytesNeverTrapNorGrow() {
+        var random = SeededGenerator(seed: 7)
+        var accepted = 0
+        var samples = (0..<64).map { _ in MessageCodec.encode(Self.sample(&random)) }
+        for round in 0..<Self.fuzzCount {
+            var bytes = samples[random.below(samples.count)]
+            if round % 4 == 0 {
+                bytes = (0..<random.below(200)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+                if !bytes.isEmpty { bytes[0] = MessageCodec.version }
+                if bytes.count > 1 { bytes[1] = UInt8(1 + random.below(10)) }
+            }
+            for _ in 0..<(1 + random.below(4)) where !bytes.isEmpty {
+                switch random.below(4) {
+                case 0: bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next())
+                case 1: bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
+                case 2: bytes.remove(at: random.below(bytes.count))
+                default: bytes.insert(UInt8(truncatingIfNeeded: random.next()), at: random.below(bytes.count + 1))
+                }
+            }
+            guard let message = try? MessageCodec.decode(bytes) else { continue }
+            accepted += 1
+            // Numbers may be written longer than necessary, texts of labels in another order; nothing else changes.
+            let again = MessageCodec.encode(message)
+            if again.count > bytes.count { Issue.record("\(bytes.count) bytes became \(again.count)") }
+            if round % 1000 == 0 { samples[random.below(samples.count)] = again }
+        }
+        #expect(accepted > Self.fuzzCount / 100)
+    }
+
+    /// What a hostile but authenticated peer may say: no message may trap the protocol or make it grow without bound.
+    @Test func noMessageTrapsTheProtocol() {
+        var random = SeededGenerator(seed: 8)
+        var node = TestNode()
+        for round in 0..<(Self.fuzzCount / 20) {
+            let message = Self.sample(&random)
+            _ = node.step(.received(message, from: NodeID("node-\(random.below(1000))")), after: .milliseconds(1))
+            if round % 500 == 0, node.membership.table.count > 1001 {
+                Issue.record("\(node.membership.table.count) members of 1000 names")
+            }
+        }
+        #expect(node.membership.queuedNews <= MembershipSettings().maximumNews)
+    }
+}
