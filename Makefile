@@ -7,7 +7,7 @@ SHELL := /bin/bash
 orchestra := .build/release/orchestra
 checks := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build up test lint format bench clean
+.PHONY: help setup build up test conformance fuzz sim lint format bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,8 +25,24 @@ test:  ## build and run all tests
 	@scripts/setup --tests
 	@swift build --build-tests $(checks)
 	@swift build -c release $(checks) --product orchestra
+	@.build/debug/broker-fuzz
+	@Tests/Conformance/run
+	@.venv/bin/python Tests/Conformance/soak.py
 	@swift test --skip-build --no-parallel --skip ClusterTests
 	@BINARY_UNDER_TEST=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
+
+conformance: build  ## certify the local broker and registry with foreign clients
+	@scripts/setup --tests
+	@Tests/Conformance/run
+	@.venv/bin/python Tests/Conformance/soak.py
+
+fuzz:  ## throw mutated frames and record batches at the broker, under the address sanitizer (CASES=n)
+	@scripts/setup
+	@swift build --sanitize=address --scratch-path .build-fuzz --product broker-fuzz
+	@.build-fuzz/debug/broker-fuzz $(if $(CASES),--cases $(CASES))
+
+sim:  ## replay one run of the membership simulation (SEED=n)
+	@SIMULATION_SEED=$(SEED) swift test --no-parallel --filter SimulationTests.FaultSimulationTests
 
 lint:  ## check formatting, scripts, generated code and the rules of the code base
 	@scripts/setup --tests
