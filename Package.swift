@@ -46,6 +46,7 @@ let package = Package(
         .library(name: "Orchestra", targets: ["Orchestra"]),
         .executable(name: "orchestra", targets: ["OrchestraCommand"]),
         .executable(name: "counter", targets: ["CounterExample"]),
+        .executable(name: "avro-benchmark", targets: ["AvroBenchmark"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -60,7 +61,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // C libraries, each imported by exactly one target.
+        // C libraries, each imported by exactly one target under Sources.
         systemLibrary("CRdKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
         systemLibrary("CAvro", pkgConfig: "avro-c", apt: "libavro-dev"),
         systemLibrary("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
@@ -109,6 +110,9 @@ let package = Package(
         .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
         .executableTarget(
             name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
+        .executableTarget(
+            name: "AvroBenchmark", dependencies: ["Avro", "CAvro", "OrchestraCore", "Records"],
+            path: "Benchmarks/AvroBenchmark", swiftSettings: settings),
 
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
