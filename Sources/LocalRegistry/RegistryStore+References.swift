@@ -56,7 +56,8 @@ extension RegistryStore {
     /// The versions whose schemas refer to this one, sorted, soft-deleted ones included.
     func referrers(to place: SchemaPlace) throws -> [StoredVersion] {
         let ids = try Int64.fetchAll(
-            database, sql: "SELECT schema_id FROM registry_reference WHERE subject = ? AND version = ? ORDER BY schema_id",
+            database,
+            sql: "SELECT schema_id FROM registry_reference WHERE subject = ? AND version = ? ORDER BY schema_id",
             arguments: [place.subject, place.version])
         return try ids.flatMap(versions(withSchema:))
     }

@@ -265,7 +265,7 @@ def every_schema_at_once(registry):
 
 @check
 def normalize_changes_the_text_and_nothing_else(registry):
-    subject, path = registry.subject(), None
+    subject = registry.subject()
     path = f"/subjects/{subject}/versions?normalize=true"
     spelled = json.dumps(dict(reversed(json.loads(AB).items())), indent=2)
     unique = json.loads(spelled)
@@ -331,7 +331,8 @@ def the_global_mode(registry):
 @check
 def an_import_names_ids_and_versions(registry):
     client, subject = registry.client, registry.subject()
-    highest = registry.call("GET", f"/schemas/ids/{registry.register(registry.subject(), A)}?fetchMaxId=true")[1]["maxId"]
+    known = registry.register(registry.subject(), A)
+    highest = registry.get(f"/schemas/ids/{known}?fetchMaxId=true")["maxId"]
     one, other = (record(("a", "string"), name=f"Imported{registry.run}{end}") for end in "ab")
     path = f"/subjects/{subject}/versions"
     registry.expect(422, 42205, "POST", path, {"schema": one, "id": highest + 100})
@@ -504,13 +505,14 @@ def a_subject_may_refer_to_itself(registry):
 @check
 def hostile_references(registry):
     """A long chain of schemas that each use the last one is refused before anything runs out."""
-    address, last = registry.subject(), None
+    address = registry.subject()
     registry.register(address, record(("a", "int"), name="Link0"))
     last, refused = refer("test.Link0", address, 1), None
     for link in range(1, 100):
         subject = registry.subject()
         schema = record(("next", {"type": "array", "items": f"test.Link{link - 1}"}), name=f"Link{link}")
-        status, body, _ = registry.call("POST", f"/subjects/{subject}/versions", {"schema": schema, "references": [last]})
+        body = {"schema": schema, "references": [last]}
+        status, body, _ = registry.call("POST", f"/subjects/{subject}/versions", body)
         if status != 200:
             refused = (link, status, body)
             break

@@ -34,10 +34,10 @@ extension SchemaRegistryClient {
             // A version that was deleted since is still what the data was written with.
             let subject = RegistryTransport.encoded(reference.subject)
             let path = "/subjects/\(subject)/versions/\(reference.version)?deleted=true"
-            let what = "\(what), which refers to \(reference.subject) version \(reference.version)"
-            let reply = try await transport.call("GET", path, what: what)
-            try await collect(RegistryTransport.references(reply, what: what), &seen, &texts, what: what)
-            texts.append(try RegistryTransport.schemaText(reply, what: what))
+            let step = "\(what) with \(reference.subject) version \(reference.version), which it refers to"
+            let reply = try await transport.call("GET", path, what: step)
+            try await collect(RegistryTransport.references(reply, what: step), &seen, &texts, what: what)
+            texts.append(try RegistryTransport.schemaText(reply, what: step))
         }
     }
 }

@@ -166,7 +166,8 @@ package final class SchemaRegistryClient: Sendable {
         let path = "/subjects/\(RegistryTransport.encoded(subject))"
         do throws(OrchestraError) {
             let reply = try await transport.call("POST", path, body: RegistryTransport.body(schema), what: what)
-            return try RegistryTransport.version(reply, schema: try await self.schema(of: reply, what: what), what: what)
+            let found = try await self.schema(of: reply, what: what)
+            return try RegistryTransport.version(reply, schema: found, what: what)
         } catch {
             guard error.code == .notFound else { throw error }
             return nil

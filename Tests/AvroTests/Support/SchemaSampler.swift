@@ -53,7 +53,9 @@ struct SchemaSampler {
             var key = branch
             if case .string(let kind) = json?["type"] { key = kind.isEmpty ? branch : kind }
             if case .string(let name) = json { key = name }
-            if case .string(let name) = json?["name"] { key = name.hasPrefix("test.s.") ? name : "test.s.\(name)" }
+            if case .string(let name) = json?["name"] {
+                key = name.hasPrefix("test.s.") ? name : "test.s.\(name)"
+            }
             if keys.insert(key).inserted { branches.append(branch) }
         }
         return "[\(branches.joined(separator: ","))]"
@@ -68,7 +70,8 @@ struct SchemaSampler {
         let name = name("E")
         let symbols = (0..<Int.random(in: 1...70, using: &random)).map { "\"S\($0)\"" }
         finished.append("test.s.\(name)")
-        let head = #"{"type":"enum","namespace":"test.s","name":"\#(name)","symbols":[\#(symbols.joined(separator: ","))]"#
+        let list = symbols.joined(separator: ",")
+        let head = #"{"type":"enum","namespace":"test.s","name":"\#(name)","symbols":[\#(list)]"#
         return head + (chance(0.3) ? #","default":\#(symbols[0])}"# : "}")
     }
 
@@ -138,10 +141,12 @@ struct SchemaSampler {
         case .long: return .long(Int64(bitPattern: random.next()) >> Int64.random(in: 0...63, using: &random))
         case .float:
             let special: [Float] = [0, -0.0, .infinity, -.infinity, .nan, .leastNonzeroMagnitude]
-            return .float(chance(0.3) ? special.randomElement(using: &random)! : .random(in: -1e9...1e9, using: &random))
+            if chance(0.3) { return .float(special.randomElement(using: &random)!) }
+            return .float(.random(in: -1e9...1e9, using: &random))
         case .double:
             let special = [0, -0.0, .infinity, -.infinity, .nan, Double.leastNonzeroMagnitude]
-            return .double(chance(0.3) ? special.randomElement(using: &random)! : .random(in: -1e99...1e99, using: &random))
+            if chance(0.3) { return .double(special.randomElement(using: &random)!) }
+            return .double(.random(in: -1e99...1e99, using: &random))
         case .bytes: return .bytes(bytes([0, 1, 63, 64, 500].randomElement(using: &random)!))
         case .string: return .string(text())
         }
@@ -160,5 +165,7 @@ struct SchemaSampler {
         return String(text)
     }
 
-    private mutating func chance(_ probability: Double) -> Bool { Double.random(in: 0..<1, using: &random) < probability }
+    private mutating func chance(_ probability: Double) -> Bool {
+        Double.random(in: 0..<1, using: &random) < probability
+    }
 }
