@@ -62,8 +62,8 @@ import Testing
             description: "array items changed", old: #"{"type": "array", "items": "string"}"#,
             new: #"{"type": "array", "items": "int"}"#, backward: .typeMismatch, forward: .typeMismatch),
         Change(
-            description: "field with default removed", old: record(a + #", {"name": "b", "type": "int", "default": 1}"#),
-            new: record(a)),
+            description: "field with default removed",
+            old: record(a + #", {"name": "b", "type": "int", "default": 1}"#), new: record(a)),
         Change(
             description: "default dropped", old: record(#"{"name": "a", "type": "int", "default": 1}"#), new: record(a)),
         Change(
