@@ -47,6 +47,7 @@ struct SchemaSampler {
         var branches: [String] = []
         var keys: Set<String> = []
         for _ in 0..<Int.random(in: 1...4, using: &random) {
+            let known = finished
             let branch = type(depth: depth, inUnion: true)
             // The same kind twice is not allowed; named types are new each time, unless they are referred to.
             let json = try? JSONParser.parse(branch)
@@ -56,7 +57,11 @@ struct SchemaSampler {
             if case .string(let name) = json?["name"] {
                 key = name.hasPrefix("test.s.") ? name : "test.s.\(name)"
             }
-            if keys.insert(key).inserted { branches.append(branch) }
+            if keys.insert(key).inserted {
+                branches.append(branch)
+            } else {
+                finished = known
+            }
         }
         return "[\(branches.joined(separator: ","))]"
     }
