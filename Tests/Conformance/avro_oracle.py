@@ -295,7 +295,7 @@ def decode(writer, data, reader=None):
 
 
 def plain(generator):
-    depth = generator.random.choice([1, 2, 2, 3, 4])
+    depth = generator.random.choice([1, 1, 2, 2, 3])
     make = generator.record if generator.random.random() < 0.7 else generator.schema
     schema = make(depth, "test")
     value = generator.value(schema, generator.collect(schema, {}))
