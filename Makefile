@@ -39,7 +39,7 @@ conformance: build  ## certify the local broker and registry with foreign client
 fuzz:  ## throw mutated frames and record batches at the broker, under the address sanitizer (CASES=n)
 	@scripts/setup
 	@swift build --sanitize=address --scratch-path .build-fuzz --product broker-fuzz
-	@.build-fuzz/debug/broker-fuzz $(if $(CASES),--cases $(CASES))
+	@.build-fuzz/debug/broker-fuzz $(if $(CASES),--count $(CASES))
 
 sim:  ## replay one run of the membership simulation (SEED=n)
 	@SIMULATION_SEED=$(SEED) swift test --no-parallel --filter SimulationTests.FaultSimulationTests

@@ -47,6 +47,7 @@ let package = Package(
         .library(name: "Orchestra", targets: ["Orchestra"]),
         .executable(name: "orchestra", targets: ["OrchestraCommand"]),
         .executable(name: "counter", targets: ["CounterExample"]),
+        .executable(name: "avro-benchmark", targets: ["AvroBenchmark"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -62,7 +63,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // C libraries, each imported by exactly one target.
+        // C libraries, each imported by exactly one target under Sources.
         systemLibrary("CRdKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
         systemLibrary("CAvro", pkgConfig: "avro-c", apt: "libavro-dev"),
         systemLibrary("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
@@ -118,6 +119,9 @@ let package = Package(
         .executableTarget(
             name: "TransportBenchmark", dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
             path: "Benchmarks/TransportBenchmark", swiftSettings: settings),
+        .executableTarget(
+            name: "AvroBenchmark", dependencies: ["Avro", "CAvro", "OrchestraCore", "Records"],
+            path: "Benchmarks/AvroBenchmark", swiftSettings: settings),
 
         // Fuzzers; debug builds only.
         .executableTarget(

@@ -58,11 +58,3 @@ enum CompatibilityLevel: String, Sendable, CaseIterable {
         return []
     }
 }
-
-/// What may be done with a subject.
-enum RegistryMode: String, Sendable, CaseIterable {
-    case readWrite = "READWRITE"
-    case readOnly = "READONLY"
-
-    static let standard = RegistryMode.readWrite
-}

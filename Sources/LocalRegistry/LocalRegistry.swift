@@ -11,7 +11,7 @@ import Synchronization
 //
 //     RegistryTables       the tables (`registry_…`) and their migration
 //     RegistryStore        reading and writing them inside a database transaction
-//     SchemaRules          what may be registered: identity, compatibility, modes
+//     SchemaRules          what may be registered;  SchemaIdentity, SchemaReference, CompatibilityLevel, RegistryMode
 //     RegistryOperations   the operations of the interface, each one transaction
 //     RegistryRoutes       paths and parameters;  RegistryMessages  bodies;  RegistryMiddleware  headers and errors
 //

@@ -98,13 +98,31 @@ struct RegistryError: Error, Sendable, Hashable {
         return RegistryError(.unprocessableContent, 42204, "Invalid mode '\(mode)'. Valid values are \(allowed)")
     }
 
-    static func readOnly(_ subject: String) -> RegistryError {
-        RegistryError(.unprocessableContent, 42205, "Subject '\(subject)' is in read-only mode")
+    /// The subject's mode forbids it.
+    static func notPermitted(_ reason: String) -> RegistryError {
+        RegistryError(.unprocessableContent, 42205, reason)
+    }
+
+    static func referenced(_ place: SchemaPlace, by referrers: [StoredVersion]) -> RegistryError {
+        let names = referrers.prefix(5).map { "'\($0.subject)' version \($0.version)" }.joined(separator: ", ")
+        return RegistryError(
+            .unprocessableContent, 42206,
+            "One or more references exist to the schema '\(place.subject)' version \(place.version): "
+                + "\(names)\(referrers.count > 5 ? " and \(referrers.count - 5) more" : "")")
+    }
+
+    static func referenceNotFound(_ reference: SchemaReference) -> RegistryError {
+        .invalidSchema(
+            "No schema reference found for subject \"\(reference.subject)\" and version \(reference.version) "
+                + "(\(reference.name))")
     }
 
     static func invalidSubject(_ subject: String) -> RegistryError {
         RegistryError(.unprocessableContent, 42208, "The specified subject '\(subject)' is not a valid subject name.")
     }
+
+    static let noSchemaIDLeft = RegistryError(
+        .internalServerError, 50001, "No schema id is left: the highest one of 32 bits is taken")
 
     static let backend = RegistryError(.internalServerError, 50001, "Error in the backend data store")
 }

@@ -2,16 +2,17 @@
 
 /// Registering, looking up and checking a schema.
 struct SchemaRequest: Decodable, Sendable {
-    struct Reference: Codable, Sendable, Hashable {
-        var name: String
-        var subject: String
-        var version: Int32
-    }
-
     var schema: String?
     /// Absent for Avro.
     var schemaType: String?
-    var references: [Reference]?
+    var references: [SchemaReference]?
+    /// The id that the schema shall get, which only an import may choose; absent or negative for any.
+    var id: Int32?
+    /// The version that the schema shall get; absent, 0 or negative for the next one.
+    var version: Int32?
+
+    var wantedID: Int64? { id.flatMap { $0 >= 0 ? Int64($0) : nil } }
+    var wantedVersion: Int32? { version.flatMap { $0 > 0 ? $0 : nil } }
 }
 
 struct SchemaIDAnswer: Encodable, Sendable {
@@ -20,8 +21,16 @@ struct SchemaIDAnswer: Encodable, Sendable {
 
 struct SchemaAnswer: Encodable, Sendable {
     var schema: String
+    /// Absent when there are none.
+    var references: [SchemaReference]?
     /// The highest id of the registry, if asked for.
     var maxId: Int64?
+
+    init(_ stored: StoredSchema, maxId: Int64?) {
+        schema = stored.text
+        references = stored.references.isEmpty ? nil : stored.references
+        self.maxId = maxId
+    }
 }
 
 struct VersionAnswer: Encodable, Sendable {
@@ -29,12 +38,15 @@ struct VersionAnswer: Encodable, Sendable {
     var version: Int32
     var id: Int64
     var schema: String
+    /// Absent when there are none.
+    var references: [SchemaReference]?
 
     init(_ stored: StoredVersion) {
         subject = stored.subject
         version = stored.version
-        id = stored.schemaID
-        schema = stored.text
+        id = stored.schema.id
+        schema = stored.schema.text
+        references = stored.schema.references.isEmpty ? nil : stored.schema.references
     }
 }
 

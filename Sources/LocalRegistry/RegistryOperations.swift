@@ -29,43 +29,44 @@ struct RegistryOperations: Sendable {
         }
     }
 
-    // MARK: Registering and looking up
-
-    /// Registers a schema under a subject, once: the same schema again gives the same id and no new version.
-    func register(_ request: SchemaRequest, subject: String) async throws -> Int64 {
-        let schema = try SchemaRules.parse(request)
-        let identity = SchemaIdentity(schema)
-        return try await database.write { database in
-            let store = RegistryStore(database: database)
-            let versions = try store.versions(of: subject)
-            let live = versions.filter { !$0.isDeleted }
-            let knownID = try store.schemaID(of: identity)
-            if let knownID, live.contains(where: { $0.schemaID == knownID }) { return knownID }
-            guard try store.mode(for: subject) == .readWrite else { throw RegistryError.readOnly(subject) }
-            let objections = try store.level(for: subject).objections(to: schema, after: SchemaRules.parsed(live))
-            guard objections.isEmpty else { throw RegistryError.incompatible(subject, objections) }
-            let id = try knownID ?? store.insertSchema(schema, identity: identity)
-            try store.insertVersion((versions.last?.version ?? 0) + 1, of: subject, schemaID: id)
-            return id
+    /// Parses what a client sent, outside of the transaction that uses it: parsing takes long and needs no lock. What
+    /// it refers to never changes, but may be deleted in between; ``register(_:subject:normalizes:)`` looks again.
+    ///
+    /// - Parameter includingDeleted: whether it may refer to soft-deleted versions.
+    func candidate(
+        _ request: SchemaRequest, includingDeleted: Bool = false, normalizes: Bool = false
+    ) async throws -> CandidateSchema {
+        var references = request.references ?? []
+        var referenced: [String] = []
+        if !references.isEmpty {
+            let wanted = references
+            (references, referenced) = try await database.read { database in
+                let store = RegistryStore(database: database)
+                let resolved = try store.resolve(wanted, includingDeleted: includingDeleted)
+                return (resolved, try store.texts(of: resolved))
+            }
         }
+        return try SchemaRules.parse(
+            request, references: references, referenced: referenced, normalizes: normalizes)
     }
 
+    // MARK: Reading
+
     func lookUp(_ request: SchemaRequest, subject: String, includingDeleted: Bool) async throws -> StoredVersion {
-        let identity = SchemaIdentity(try SchemaRules.parse(request))
+        let candidate = try await candidate(request, includingDeleted: true)
         return try await database.read { database in
             let store = RegistryStore(database: database)
             let versions = try store.versions(of: subject).filter { includingDeleted || !$0.isDeleted }
             guard !versions.isEmpty else { throw RegistryError.subjectNotFound(subject) }
-            let id = try store.schemaID(of: identity)
-            guard let found = versions.last(where: { $0.schemaID == id }) else { throw RegistryError.schemaNotFound }
+            guard let found = SchemaRules.find(candidate, in: versions) else { throw RegistryError.schemaNotFound }
             return found
         }
     }
 
     /// - Parameter text: the id as the client wrote it.
-    func schema(id text: String) async throws -> String {
+    func schema(id text: String) async throws -> StoredSchema {
         guard let id = Int64(text) else { throw RegistryError.notFound }
-        let found = try await database.read { try RegistryStore(database: $0).schemaText(id: id) }
+        let found = try await database.read { try RegistryStore(database: $0).schema(id: id) }
         guard let found else { throw RegistryError.schemaNotFound(id: text) }
         return found
     }
@@ -79,6 +80,18 @@ struct RegistryOperations: Sendable {
         let versions = try await database.read { try RegistryStore(database: $0).versions(withSchema: id) }
         guard !versions.isEmpty else { throw RegistryError.schemaNotFound(id: text) }
         return versions.filter { includingDeleted || !$0.isDeleted }
+    }
+
+    /// The versions of all subjects, sorted by subject and version.
+    ///
+    /// - Parameter isLatestOnly: whether only the highest version of each subject counts.
+    func versions(
+        subjectPrefix: String, includingDeleted: Bool, isLatestOnly: Bool
+    ) async throws -> [StoredVersion] {
+        let all = try await database.read { try RegistryStore(database: $0).allVersions() }
+            .filter { $0.subject.hasPrefix(subjectPrefix) && (includingDeleted || !$0.isDeleted) }
+        guard isLatestOnly else { return all }
+        return all.indices.filter { $0 + 1 == all.count || all[$0 + 1].subject != all[$0].subject }.map { all[$0] }
     }
 
     func subjects(includingDeleted: Bool) async throws -> [String] {
@@ -98,51 +111,14 @@ struct RegistryOperations: Sendable {
         return try SchemaRules.choose(choice, from: versions)
     }
 
-    // MARK: Deleting
-
-    /// - Parameter isPermanent: removes what was soft-deleted before; else the versions are only hidden, and data that
-    ///   was written with them can still be read.
-    /// - Returns: the versions that were deleted.
-    func delete(subject: String, isPermanent: Bool) async throws -> [Int32] {
-        try await database.write { database in
-            let store = RegistryStore(database: database)
-            guard try store.mode(for: subject) == .readWrite else { throw RegistryError.readOnly(subject) }
-            let versions = try store.versions(of: subject)
-            guard !versions.isEmpty else { throw RegistryError.subjectNotFound(subject) }
-            let live = versions.filter { !$0.isDeleted }
-            if isPermanent {
-                guard live.isEmpty else { throw RegistryError.subjectNotSoftDeleted(subject) }
-                for version in versions { try store.remove(version) }
-            } else {
-                guard !live.isEmpty else { throw RegistryError.subjectSoftDeleted(subject) }
-                for version in live { try store.softDelete(version) }
-            }
-            try store.removeValue(of: .compatibility, for: subject)
-            return (isPermanent ? versions : live).map(\.version)
+    /// - Returns: the ids of the schemas that refer to a version, sorted.
+    func referrers(to choice: VersionChoice, of subject: String, includingDeleted: Bool) async throws -> [Int64] {
+        let version = try await version(choice, of: subject, includingDeleted: true)
+        let referrers = try await database.read { database in
+            try RegistryStore(database: database)
+                .referrers(to: SchemaPlace(subject: version.subject, version: version.version))
         }
-    }
-
-    /// - Returns: the number of the version that was deleted.
-    func delete(_ choice: VersionChoice, of subject: String, isPermanent: Bool) async throws -> Int32 {
-        try await database.write { database in
-            let store = RegistryStore(database: database)
-            guard try store.mode(for: subject) == .readWrite else { throw RegistryError.readOnly(subject) }
-            let versions = try store.versions(of: subject)
-            guard !versions.isEmpty else { throw RegistryError.subjectNotFound(subject) }
-            let live = versions.filter { !$0.isDeleted }
-            let candidates = choice == .latest && !live.isEmpty ? live : versions
-            let version = try SchemaRules.choose(choice, from: candidates)
-            if isPermanent {
-                guard version.isDeleted else {
-                    throw RegistryError.versionNotSoftDeleted(subject, version.version)
-                }
-                try store.remove(version)
-            } else {
-                guard !version.isDeleted else { throw RegistryError.versionSoftDeleted(subject, version.version) }
-                try store.softDelete(version)
-            }
-            return version.version
-        }
+        return Set(referrers.filter { includingDeleted || !$0.isDeleted }.map(\.schema.id)).sorted()
     }
 
     // MARK: Compatibility
@@ -154,7 +130,7 @@ struct RegistryOperations: Sendable {
     func objections(
         to request: SchemaRequest, subject: String, version choice: VersionChoice?
     ) async throws -> [String] {
-        let schema = try SchemaRules.parse(request)
+        let candidate = try await candidate(request)
         return try await database.read { database in
             let store = RegistryStore(database: database)
             var versions = try store.versions(of: subject).filter { !$0.isDeleted }
@@ -165,27 +141,7 @@ struct RegistryOperations: Sendable {
                 }
                 versions = [try SchemaRules.choose(choice, from: versions)]
             }
-            return try store.level(for: subject).objections(to: schema, after: SchemaRules.parsed(versions))
-        }
-    }
-
-    // MARK: Settings
-
-    func value(of setting: RegistryStore.Setting, for subject: String) async throws -> String? {
-        try await database.read { try RegistryStore(database: $0).value(of: setting, for: subject) }
-    }
-
-    func set(_ setting: RegistryStore.Setting, for subject: String, to value: String) async throws {
-        try await database.write { try RegistryStore(database: $0).set(setting, for: subject, to: value) }
-    }
-
-    /// - Returns: the value that was there.
-    func removeValue(of setting: RegistryStore.Setting, for subject: String) async throws -> String? {
-        try await database.write { database in
-            let store = RegistryStore(database: database)
-            let value = try store.value(of: setting, for: subject)
-            try store.removeValue(of: setting, for: subject)
-            return value
+            return try store.level(for: subject).objections(to: candidate.schema, after: store.parse(versions))
         }
     }
 }

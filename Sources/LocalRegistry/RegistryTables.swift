@@ -1,6 +1,7 @@
+import Avro
 import GRDB
 
-/// The registry's tables. They live beside the broker's, so their names and the migration's begin with `registry`.
+/// The registry's tables. They live beside the broker's, so their names and the migrations' begin with `registry`.
 enum RegistryTables {
     static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
@@ -31,6 +32,31 @@ enum RegistryTables {
                     ) WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("registry-2") { database in
+            // The list is kept as text to be compared and shown, and as rows to be searched from the other side.
+            try database.execute(
+                sql: """
+                    ALTER TABLE registry_schema ADD COLUMN reference_list TEXT NOT NULL DEFAULT '[]';
+                    CREATE TABLE registry_reference (
+                        schema_id INTEGER NOT NULL REFERENCES registry_schema (id),
+                        subject TEXT NOT NULL,
+                        version INTEGER NOT NULL,
+                        PRIMARY KEY (subject, version, schema_id)
+                    ) WITHOUT ROWID;
+                    """)
+            try renewIdentities(database)
+        }
         return migrator
+    }
+
+    /// Writes down again when schemas are the same, after ``SchemaIdentity`` has changed. No schema refers to another
+    /// one yet.
+    private static func renewIdentities(_ database: Database) throws {
+        for row in try Row.fetchAll(database, sql: "SELECT id, text FROM registry_schema") {
+            let identity = SchemaIdentity(try AvroSchema(parsing: row[1]))
+            try database.execute(
+                sql: "UPDATE registry_schema SET fingerprint = ?, identity = ? WHERE id = ?",
+                arguments: [identity.fingerprint, identity.text, row[0] as Int64])
+        }
     }
 }

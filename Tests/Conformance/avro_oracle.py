@@ -1,12 +1,15 @@
-"""Random Avro schemas and values, encoded and resolved by fastavro: the independent opinion.
+"""Random Avro schemas and values, encoded, decoded and resolved by fastavro: the independent opinion.
 
-    python avro_oracle.py SEED CASES SCHEMA_FOLDER
+    python avro_oracle.py KIND SEED CASES SCHEMA_FOLDER
+    python avro_oracle.py decode < CASES
 
-Prints one JSON object a line:
+Prints one case a line, its parts separated by tabs:
   plain      schema, canonical form, fingerprint, data, the value as fastavro reads it back
   evolution  writer's schema, reader's schema, data, the value as fastavro resolves it
-  record     one of the project's own schemas: data
-  evolved    one of the project's own schemas and another writer's: data, what the reader's schema makes of it
+  conflict   writer's schema, reader's schema, data: the reader's schema cannot read it
+  record     the name of one of the project's own schemas, data
+  evolved    the name of one of the project's own schemas, another writer's, data, what the reader makes of it
+With `decode`, reads lines of a schema and data, and prints each value as fastavro reads it.
 Values are printed in a notation that both sides can produce; see `render`.
 """
 
@@ -21,6 +24,15 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 PRIMITIVES = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
+BREAKING = {
+    "boolean": ["int", "string", "null"],
+    "int": ["boolean", "string", "bytes"],
+    "long": ["int", "boolean", "string"],
+    "float": ["int", "long", "string"],
+    "double": ["float", "long", "bytes"],
+    "bytes": ["int", "double", "null"],
+    "string": ["int", "boolean", ["null", "long"]],
+}
 PROMOTION_GROUPS = {"int": "number", "long": "number", "float": "number", "double": "number", "bytes": "string"}
 
 
@@ -252,7 +264,22 @@ class Generator:
         while r.random() < 0.4:
             kind, value = self.default()
             result.insert(r.randint(0, len(result)), {"name": self.name("added"), "type": kind, "default": value})
+        for index, field in enumerate(result):
+            if isinstance(field["type"], str) and field["type"] in PRIMITIVES and r.random() < 0.3:
+                result.insert(r.randint(0, len(result) - 1), result.pop(index))
         return result
+
+    def break_schema(self, schema):
+        """A reader's schema that cannot read what the record `schema` wrote."""
+        fields = [dict(field) for field in schema["fields"]]
+        typed = [field for field in fields if isinstance(field["type"], str) and field["type"] in BREAKING]
+        if typed and self.random.random() < 0.7:
+            field = self.random.choice(typed)
+            field["type"] = self.random.choice(BREAKING[field["type"]])
+        else:
+            added = {"name": self.name("missing"), "type": self.default()[0]}
+            fields.insert(self.random.randint(0, len(fields)), added)
+        return dict(schema, fields=fields)
 
 
 def encode(schema, value):
@@ -268,32 +295,34 @@ def decode(writer, data, reader=None):
 
 
 def plain(generator):
-    schema = generator.record(4, "test") if generator.random.random() < 0.7 else generator.schema(3, "test")
+    depth = generator.random.choice([1, 1, 2, 2, 3])
+    make = generator.record if generator.random.random() < 0.7 else generator.schema
+    schema = make(depth, "test")
     value = generator.value(schema, generator.collect(schema, {}))
     data = encode(schema, value)
     canonical = to_parsing_canonical_form(schema)
-    return {
-        "kind": "plain",
-        "schema": json.dumps(schema),
-        "canonical": canonical,
-        "fingerprint": fingerprint(canonical, "CRC-64-AVRO"),
-        "data": data.hex(),
-        "value": render(decode(schema, data)),
-    }
+    crc = fingerprint(canonical, "CRC-64-AVRO")
+    return json.dumps(schema), canonical, crc, data.hex(), render(decode(schema, data))
 
 
 def evolution(generator):
     generator.unions_may_be_ambiguous = False
-    writer = generator.record(3, "test")
+    writer = generator.record(generator.random.choice([1, 2, 2, 3]), "test")
     data = encode(writer, generator.value(writer, generator.collect(writer, {})))
     reader = generator.evolve(writer)
-    return {
-        "kind": "evolution",
-        "writer": json.dumps(writer),
-        "reader": json.dumps(reader),
-        "data": data.hex(),
-        "value": render(decode(writer, data, reader)),
-    }
+    return json.dumps(writer), json.dumps(reader), data.hex(), render(decode(writer, data, reader))
+
+
+def conflict(generator):
+    generator.unions_may_be_ambiguous = False
+    writer = generator.record(generator.random.choice([1, 2, 2, 3]), "test")
+    data = encode(writer, generator.value(writer, generator.collect(writer, {})))
+    reader = generator.break_schema(writer)
+    try:
+        decode(writer, data, reader)
+    except fastavro.read.SchemaResolutionError:
+        return json.dumps(writer), json.dumps(reader), data.hex()
+    raise AssertionError(f"fastavro reads {writer} as {reader}")
 
 
 def sort_maps(value):
@@ -304,7 +333,7 @@ def sort_maps(value):
 
 def record(generator, schema):
     value = generator.value(schema, generator.collect(schema, {}))
-    return {"kind": "record", "name": generator.full_name(schema), "data": encode(schema, value).hex()}
+    return generator.full_name(schema), encode(schema, value).hex()
 
 
 def evolved(generator, schema):
@@ -322,13 +351,8 @@ def evolved(generator, schema):
         writer["fields"].append({"name": generator.name("gone"), "type": generator.schema(1, "test")})
     generator.random.shuffle(writer["fields"])
     data = encode(writer, generator.value(writer, generator.collect(writer, {})))
-    return {
-        "kind": "evolved",
-        "name": generator.full_name(schema),
-        "writer": json.dumps(writer),
-        "data": data.hex(),
-        "resolved": encode(schema, sort_maps(decode(writer, data, schema))).hex(),
-    }
+    resolved = encode(schema, sort_maps(decode(writer, data, schema)))
+    return generator.full_name(schema), json.dumps(writer), data.hex(), resolved.hex()
 
 
 def without_logical_types(schema):
@@ -340,22 +364,26 @@ def without_logical_types(schema):
     return schema
 
 
+def decode_lines():
+    for line in sys.stdin:
+        schema, data = line.rstrip("\n").split("\t")
+        data = io.BytesIO(bytes.fromhex(data))
+        value = fastavro.schemaless_reader(data, fastavro.parse_schema(json.loads(schema)), None)
+        rest = len(data.read())
+        print(render(value) if rest == 0 else f"{rest} bytes are left")
+
+
 def main():
-    seed, cases, folder = int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])
+    kind = sys.argv[1]
+    if kind == "decode":
+        return decode_lines()
+    seed, cases, folder = int(sys.argv[2]), int(sys.argv[3]), pathlib.Path(sys.argv[4])
     own = [without_logical_types(json.loads(path.read_text())) for path in sorted(folder.rglob("*.avsc"))]
+    make = {"plain": plain, "evolution": evolution, "conflict": conflict, "record": record, "evolved": evolved}[kind]
     for case in range(cases):
         generator = Generator(seed * 1_000_003 + case)
-        turn = case % 5
-        if turn < 2:
-            result = plain(generator)
-        elif turn < 4:
-            result = evolution(generator)
-        elif case % 2:
-            result = record(generator, own[case // 10 % len(own)])
-        else:
-            result = evolved(generator, own[case // 10 % len(own)])
-        result["case"] = case
-        print(json.dumps(result))
+        schemas = [own[case % len(own)]] if kind in ("record", "evolved") else []
+        print("\t".join(make(generator, *schemas)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 import Foundation
 import GRDB
-import HTTPClient
 import Logging
-import ServiceLifecycle
 import Testing
 
 @testable import LocalRegistry
@@ -13,76 +11,17 @@ import Testing
 struct LocalRegistryTests {
     static let schema = #"{"type":"record","name":"R","fields":[{"name":"a","type":"string"}]}"#
 
-    struct Answer {
-        var status: Int
-        var body: Any?
-
-        subscript(_ name: String) -> Any? { (body as? [String: Any])?[name] }
-    }
-
-    struct Client {
-        var http: HTTPClient
-        var port: Int
-
-        func call(
-            _ method: String, _ path: String, _ body: [String: Any]? = nil,
-            type: String = "application/vnd.schemaregistry.v1+json", accept: String = "*/*"
-        ) async throws -> Answer {
-            let bytes = try body.map { Array(try JSONSerialization.data(withJSONObject: $0)) } ?? []
-            let response = try await http.send(
-                HTTPRequest(
-                    method: method, url: "http://127.0.0.1:\(port)\(path)",
-                    headers: [("Content-Type", type), ("Accept", accept)], body: bytes))
-            let parsed = try? JSONSerialization.jsonObject(with: Data(response.body), options: .fragmentsAllowed)
-            return Answer(status: response.status, body: parsed)
-        }
-    }
-
-    /// Runs a registry over a database in a folder of its own while `body` runs.
-    func withRegistry(
-        in folder: URL, _ body: (Client) async throws -> Void
-    ) async throws {
-        let database = try DatabasePool(path: folder.appendingPathComponent("registry.sqlite").path)
-        let registry = try LocalRegistry(
-            database: database, host: "127.0.0.1", port: 0,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        let services = ServiceGroup(
-            configuration: ServiceGroupConfiguration(services: [registry], logger: Logger(label: "test")))
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await services.run() }
-            let http = HTTPClient()
-            do {
-                try await body(Client(http: http, port: try await registry.boundPort()))
-            } catch {
-                await http.close()
-                await services.triggerGracefulShutdown()
-                throw error
-            }
-            await http.close()
-            await services.triggerGracefulShutdown()
-            try await group.waitForAll()
-        }
-        try database.close()
-    }
-
-    func withFolder(_ body: (URL) async throws -> Void) async throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("registry-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try await body(folder)
-    }
-
     @Test("schemas, versions and settings survive a restart; ids go on")
     func restart() async throws {
-        try await withFolder { folder in
-            try await withRegistry(in: folder) { client in
+        try await RunningRegistry.withFolder { folder in
+            try await RunningRegistry.run(in: folder) { client in
                 let registered = try await client.call("POST", "/subjects/s/versions", ["schema": Self.schema])
                 #expect(registered.status == 200)
                 #expect(registered["id"] as? Int == 1)
                 let config = try await client.call("PUT", "/config/s", ["compatibility": "FULL"])
                 #expect(config.status == 200)
             }
-            try await withRegistry(in: folder) { client in
+            try await RunningRegistry.run(in: folder) { client in
                 let again = try await client.call("POST", "/subjects/other/versions", ["schema": Self.schema])
                 #expect(again["id"] as? Int == 1)
                 let level = try await client.call("GET", "/config/s")
@@ -95,8 +34,8 @@ struct LocalRegistryTests {
 
     @Test("an id is not handed out again after a permanent delete")
     func idsAreNotReused() async throws {
-        try await withFolder { folder in
-            try await withRegistry(in: folder) { client in
+        try await RunningRegistry.withFolder { folder in
+            try await RunningRegistry.run(in: folder) { client in
                 _ = try await client.call("POST", "/subjects/s/versions", ["schema": Self.schema])
                 _ = try await client.call("DELETE", "/subjects/s")
                 _ = try await client.call("DELETE", "/subjects/s?permanent=true")
@@ -111,8 +50,8 @@ struct LocalRegistryTests {
 
     @Test("errors carry Confluent's codes")
     func errors() async throws {
-        try await withFolder { folder in
-            try await withRegistry(in: folder) { client in
+        try await RunningRegistry.withFolder { folder in
+            try await RunningRegistry.run(in: folder) { client in
                 _ = try await client.call("POST", "/subjects/s/versions", ["schema": Self.schema])
                 let incompatible = Self.schema.replacing("string", with: "int")
                 let cases: [(method: String, path: String, body: [String: Any]?, status: Int, code: Int)] = [
@@ -139,8 +78,8 @@ struct LocalRegistryTests {
 
     @Test("media types that are not spoken are refused")
     func mediaTypes() async throws {
-        try await withFolder { folder in
-            try await withRegistry(in: folder) { client in
+        try await RunningRegistry.withFolder { folder in
+            try await RunningRegistry.run(in: folder) { client in
                 let body = ["schema": Self.schema]
                 let form = try await client.call(
                     "POST", "/subjects/s/versions", body, type: "application/x-www-form-urlencoded")
@@ -157,8 +96,8 @@ struct LocalRegistryTests {
 
     @Test("a port that is taken is reported to whoever waits for it")
     func portTaken() async throws {
-        try await withFolder { folder in
-            try await withRegistry(in: folder) { client in
+        try await RunningRegistry.withFolder { folder in
+            try await RunningRegistry.run(in: folder) { client in
                 let database = try DatabasePool(path: folder.appendingPathComponent("second.sqlite").path)
                 let second = try LocalRegistry(
                     database: database, host: "127.0.0.1", port: client.port,

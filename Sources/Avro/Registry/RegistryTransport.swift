@@ -138,30 +138,49 @@ struct RegistryTransport: Sendable {
         return id
     }
 
-    static func schema(_ reply: JSONValue, what: String) throws(OrchestraError) -> AvroSchema {
-        guard case .string(let text) = reply["schema"] else { throw unexpected(what) }
-        if case .string(let type) = reply["schemaType"], type != "AVRO" {
-            throw OrchestraError(.invalidArgument, "could not \(what): it is a schema of type \(type), not AVRO")
-        }
-        if case .array(let references) = reply["references"], !references.isEmpty {
-            throw OrchestraError(
-                .invalidArgument, "could not \(what): it refers to other schemas, which is not supported")
-        }
+    /// - Parameter referenced: the texts of what the schema refers to, each after those that it refers to itself.
+    static func schema(
+        _ reply: JSONValue, referenced: [String], what: String
+    ) throws(OrchestraError) -> AvroSchema {
+        let text = try schemaText(reply, what: what)
         do throws(AvroError) {
-            return try AvroSchema(parsing: text)
+            return try AvroSchema(parsing: text, referenced: referenced)
         } catch {
             throw OrchestraError(.invalidArgument, "could not \(what): it is not valid: \(error.message)", cause: error)
         }
     }
 
-    static func version(
+    static func schemaText(_ reply: JSONValue, what: String) throws(OrchestraError) -> String {
+        guard case .string(let text) = reply["schema"] else { throw unexpected(what) }
+        if case .string(let type) = reply["schemaType"], type != "AVRO" {
+            throw OrchestraError(.invalidArgument, "could not \(what): it is a schema of type \(type), not AVRO")
+        }
+        return text
+    }
+
+    /// The versions of subjects that a schema refers to.
+    static func references(
         _ reply: JSONValue, what: String
+    ) throws(OrchestraError) -> [SchemaRegistryClient.Reference] {
+        guard case .array(let elements) = reply["references"] else { return [] }
+        var references: [SchemaRegistryClient.Reference] = []
+        for element in elements {
+            guard case .string(let subject) = element["subject"], case .number(let text) = element["version"],
+                let version = Int32(text)
+            else { throw unexpected(what) }
+            references.append(SchemaRegistryClient.Reference(subject: subject, version: version))
+        }
+        return references
+    }
+
+    static func version(
+        _ reply: JSONValue, schema: AvroSchema, what: String
     ) throws(OrchestraError) -> SchemaRegistryClient.SubjectVersion {
         guard case .string(let subject) = reply["subject"], case .number(let version) = reply["version"],
             let number = Int(version)
         else { throw unexpected(what) }
         return SchemaRegistryClient.SubjectVersion(
-            subject: subject, version: number, id: try id(reply, what: what), schema: try schema(reply, what: what))
+            subject: subject, version: number, id: try id(reply, what: what), schema: schema)
     }
 
     static func compatibility(

@@ -87,7 +87,7 @@ package final class SchemaRegistryClient: Sendable {
     private static let maximumUnknownIDs = 1024
 
     private let configuration: Configuration
-    private let transport: RegistryTransport
+    let transport: RegistryTransport
     private let cache = Mutex(Cache())
     private let registrations = SingleFlight<Registration, Int32>()
     private let lookups = SingleFlight<Int32, AvroSchema>()
@@ -135,7 +135,7 @@ package final class SchemaRegistryClient: Sendable {
             }
             do throws(OrchestraError) {
                 let reply = try await transport.call("GET", "/schemas/ids/\(id)", what: what)
-                let schema = try RegistryTransport.schema(reply, what: what)
+                let schema = try await schema(of: reply, what: what)
                 cache.withLock { $0.schemas[id] = schema }
                 return schema
             } catch {
@@ -154,7 +154,8 @@ package final class SchemaRegistryClient: Sendable {
     package func latest(subject: String) async throws(OrchestraError) -> SubjectVersion {
         let what = "read the latest schema of \(subject)"
         let path = "/subjects/\(RegistryTransport.encoded(subject))/versions/latest"
-        return try RegistryTransport.version(try await transport.call("GET", path, what: what), what: what)
+        let reply = try await transport.call("GET", path, what: what)
+        return try RegistryTransport.version(reply, schema: try await schema(of: reply, what: what), what: what)
     }
 
     /// Looks a schema up without registering it.
@@ -165,7 +166,8 @@ package final class SchemaRegistryClient: Sendable {
         let path = "/subjects/\(RegistryTransport.encoded(subject))"
         do throws(OrchestraError) {
             let reply = try await transport.call("POST", path, body: RegistryTransport.body(schema), what: what)
-            return try RegistryTransport.version(reply, what: what)
+            let found = try await self.schema(of: reply, what: what)
+            return try RegistryTransport.version(reply, schema: found, what: what)
         } catch {
             guard error.code == .notFound else { throw error }
             return nil

@@ -13,25 +13,50 @@ public struct AvroSchema: Sendable, Hashable {
     /// The Parsing Canonical Form of the specification.
     public let canonicalForm: String
     /// The text without spaces and with sorted keys; documentation, defaults and unknown attributes kept.
-    package let normalizedForm: String
+    package let normalizedText: String
+    /// ``normalizedText``, after those of the schemas that it refers to.
+    private let normalizedForm: String
     package let root: AvroType
-    /// Every record, enum and fixed type in the order of definition.
+    /// Every record, enum and fixed type in the order of definition; those of referenced schemas come first, whether or
+    /// not they are used.
     package let definitions: [AvroDefinition]
 
     /// - Parameter text: JSON text of at most ``maximumTextSize`` bytes.
     /// - Throws: ``AvroError`` with `invalidSchema`, saying where in the schema (a JSON pointer) and what.
-    public init(parsing text: String) throws(AvroError) {
-        guard text.utf8.count <= AvroSchema.maximumTextSize else {
+    public init(parsing text: String) throws(AvroError) { try self.init(parsing: text, referenced: []) }
+
+    /// Parses a schema that uses types of other schemas by their full names.
+    ///
+    /// - Parameters:
+    ///   - text: JSON text; together with those of `referenced` at most ``maximumTextSize`` bytes.
+    ///   - referenced: the other schemas, each after those whose types it uses itself.
+    /// - Throws: ``AvroError`` with `invalidSchema`, saying where in the schema (a JSON pointer) and what.
+    package init(parsing text: String, referenced: [String]) throws(AvroError) {
+        let size = referenced.reduce(text.utf8.count) { $0 + $1.utf8.count }
+        guard size <= AvroSchema.maximumTextSize else {
+            let subject = referenced.isEmpty ? "a schema" : "a schema and what it refers to"
             throw AvroError(
-                .invalidSchema,
-                "a schema of \(text.utf8.count) bytes; at most \(AvroSchema.maximumTextSize) are accepted")
+                .invalidSchema, "\(subject) of \(size) bytes; at most \(AvroSchema.maximumTextSize) are accepted")
+        }
+        var parser = SchemaParser()
+        var forms: [String] = []
+        for other in referenced {
+            do throws(AvroError) {
+                let json = try JSONParser.parse(other)
+                _ = try parser.parse(json)
+                forms.append(json.text(sortedKeys: true))
+            } catch {
+                throw error.at("in a referenced schema")
+            }
         }
         let json = try JSONParser.parse(text)
-        var parser = SchemaParser()
         root = try parser.parse(json)
         definitions = try SchemaChecker.check(parser.definitions)
+        // Within one text the parser bounds how deep types nest; a reference may add to that.
+        if !referenced.isEmpty { try SchemaChecker.checkDepth(of: root, definitions) }
         canonicalForm = CanonicalForm.text(of: root, definitions)
-        normalizedForm = json.text(sortedKeys: true)
+        normalizedText = json.text(sortedKeys: true)
+        normalizedForm = (forms + [normalizedText]).joined(separator: "\n")
         self.text = text
     }
 

@@ -1,7 +1,8 @@
 /// A type inside a schema. Records, enums and fixed types are referred to by their place in
 /// ``AvroSchema/definitions``, so that recursive schemas are plain values.
 package indirect enum AvroType: Sendable, Hashable {
-    /// The logical type is kept as it was written, whether or not anybody knows it.
+    /// The logical type is kept as it was written, whether or not anybody knows it; that of a decimal is written
+    /// `decimal(precision,scale)`, since these decide what the bytes mean.
     case primitive(AvroPrimitive, logicalType: String?)
     case array(AvroType)
     case map(AvroType)

@@ -26,6 +26,34 @@ enum SchemaChecker {
         }
         return checked
     }
+
+    /// Bounds how deep types nest when each definition stands where it is used first, as in the canonical form.
+    static func checkDepth(of type: AvroType, _ definitions: [AvroDefinition]) throws(AvroError) {
+        var seen: Set<Int> = []
+        try checkDepth(of: type, definitions, depth: 0, &seen)
+    }
+
+    private static func checkDepth(
+        of type: AvroType, _ definitions: [AvroDefinition], depth: Int, _ seen: inout Set<Int>
+    ) throws(AvroError) {
+        guard depth < AvroSchema.maximumDepth else {
+            throw AvroError(
+                .invalidSchema,
+                "with the schemas that it refers to, its types nest deeper than \(AvroSchema.maximumDepth) levels")
+        }
+        switch type {
+        case .primitive: break
+        case .array(let element), .map(let element):
+            try checkDepth(of: element, definitions, depth: depth + 1, &seen)
+        case .union(let branches):
+            for branch in branches { try checkDepth(of: branch, definitions, depth: depth + 1, &seen) }
+        case .named(let index):
+            guard seen.insert(index).inserted else { return }
+            for field in definitions[index].fields {
+                try checkDepth(of: field.type, definitions, depth: depth + 1, &seen)
+            }
+        }
+    }
 }
 
 /// How much each definition holds directly: what a value of it takes before anything in a union, array or map.

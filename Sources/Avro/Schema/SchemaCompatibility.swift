@@ -61,8 +61,14 @@ private struct CompatibilityCheck {
     let reader: AvroSchema
     let writer: AvroSchema
     /// Pairs of named types that have been compared or are being compared; the latter count as compatible, which is
-    /// what makes recursive schemas end.
+    /// what makes recursive schemas end. Of a pair that does not fit only the first reason is kept: it is reported in
+    /// full where it is met first, and a chain of records that each use the next one twice would double it per link.
     private var compared: [Pair: [AvroIncompatibility]] = [:]
+    private var depth = 0
+
+    /// How deep named types may use each other. Within a schema's text they nest less deep, but two schemas that
+    /// leave out different fields can make a comparison enter a long chain of definitions at its far end.
+    private static let maximumDepth = 256
 
     private struct Pair: Hashable {
         var reader: Int
@@ -110,9 +116,15 @@ private struct CompatibilityCheck {
     private mutating func compareNamed(_ to: Int, _ from: Int, path: String) -> [AvroIncompatibility] {
         let pair = Pair(reader: to, writer: from)
         if let known = compared[pair] { return known }
+        guard depth < CompatibilityCheck.maximumDepth else {
+            let detail = "types use each other in a chain of more than \(CompatibilityCheck.maximumDepth)"
+            return [AvroIncompatibility(kind: .typeMismatch, path: path, detail: detail)]
+        }
+        depth += 1
+        defer { depth -= 1 }
         compared[pair] = []
         let found = compareDefinitions(reader.definitions[to], writer.definitions[from], path: path)
-        compared[pair] = found
+        compared[pair] = Array(found.prefix(1))
         return found
     }
 

@@ -7,7 +7,7 @@ struct SchemaParser {
     private var path: [String] = []
     private var depth = 0
 
-    /// - Parameter json: the whole schema.
+    /// - Parameter json: the whole schema; it may use what was parsed before.
     mutating func parse(_ json: JSONValue) throws(AvroError) -> AvroType {
         try parseType(json, namespace: "")
     }
@@ -93,7 +93,8 @@ struct SchemaParser {
 
     private func logicalType(of json: JSONValue) -> String? {
         guard case .string(let name) = json["logicalType"] else { return nil }
-        return name
+        guard name == "decimal" else { return name }
+        return "decimal(\(json["precision"]?.text() ?? ""),\(json["scale"]?.text() ?? "0"))"
     }
 
     // MARK: Named types

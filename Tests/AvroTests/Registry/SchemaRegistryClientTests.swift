@@ -138,7 +138,7 @@ import Testing
 
     @Test(arguments: [
         (#"{"schema": "{}", "schemaType": "JSON"}"#, "of type JSON"),
-        (#"{"schema": "\"int\"", "references": [{"name": "a"}]}"#, "refers to other schemas"),
+        (#"{"schema": "\"int\"", "references": [{"name": "a"}]}"#, "not one of a schema registry"),
         (#"{"schema": "{\"type\": \"record\"}"}"#, "is not valid"),
     ])
     func schemasThatCannotBeRead(body: String, words: String) async throws {
