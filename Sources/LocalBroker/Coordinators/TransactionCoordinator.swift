@@ -37,11 +37,19 @@ struct TransactionCoordinator: Sendable {
     /// - Parameters:
     ///   - transactions: every stored row.
     ///   - nextProducerID: the last value that ``TransactionDirective/saveNextProducerID(_:)`` stored, else 0.
-    init(configuration: Configuration = Configuration(), transactions: [TransactionRow] = [], nextProducerID: Int64 = 0)
-    {
+    ///   - now: what is stored with a later time happened now: the clock was set back since, and a transaction must
+    ///     not stay open until it has caught up.
+    init(
+        configuration: Configuration = Configuration(), transactions: [TransactionRow] = [], nextProducerID: Int64 = 0,
+        now: Timestamp? = nil
+    ) {
         self.configuration = configuration
         self.nextProducerID = nextProducerID
-        for row in transactions {
+        for var row in transactions {
+            if let now {
+                row.startedAt = row.startedAt.map { min($0, now) }
+                row.lastUpdate = min(row.lastUpdate, now)
+            }
             self.transactions[row.transactionalID] = row
             self.nextProducerID = max(self.nextProducerID, row.producerID + 1)
             noteDeadline(of: row)

@@ -43,7 +43,7 @@ final class BrokerCore {
     /// How much has come since maintenance last looked, and whether it was much the time before.
     var appendedBytesInRound = 0
     var wasBusy = false
-    private var lastReading = (instant: NIODeadline.now(), time: BrokerCore.wallClock())
+    private let clock = BrokerClock()
 
     /// - Parameter onFailure: called when the database could not be written; the broker has to stop.
     init(
@@ -57,10 +57,11 @@ final class BrokerCore {
         clusterID = state.clusterID
         committer = GroupCommitter(pool: pool, eventLoop: eventLoop, onFailure: onFailure)
         catalog = try TopicCatalog(state)
-        transactions = TransactionCoordinator(transactions: state.transactions, nextProducerID: state.nextProducerID)
+        let now = clock.now
+        transactions = TransactionCoordinator(
+            transactions: state.transactions, nextProducerID: state.nextProducerID, now: now)
         groups = GroupCoordinator(
-            groups: state.groups, offsets: state.offsets, pendingOffsets: state.pendingOffsets,
-            now: BrokerCore.wallClock())
+            groups: state.groups, offsets: state.offsets, pendingOffsets: state.pendingOffsets, now: now)
         tailBudget = TailBudget(maximumBytes: configuration.limits.maximumTailBytes)
         committer.onCommit = { [unowned self] in committed() }
     }
@@ -69,16 +70,8 @@ final class BrokerCore {
         Timestamp(millisecondsSinceEpoch: Int64(Date().timeIntervalSince1970 * 1000))
     }
 
-    /// The wall clock, except that it never goes back: when somebody sets it back, time goes on from where it was.
-    var now: Timestamp {
-        let instant = NIODeadline.now()
-        let elapsed = Duration.nanoseconds((instant - lastReading.instant).nanoseconds)
-        // Of the time since the last reading only whole milliseconds count; the rest stays for the next.
-        let floor = lastReading.time.advanced(by: elapsed)
-        let time = max(floor, Self.wallClock())
-        if time > lastReading.time { lastReading = (instant, time) }
-        return time
-    }
+    /// The time that coordinators go by; see ``BrokerClock``.
+    var now: Timestamp { clock.now }
 
     func makeToken() -> RequestToken {
         nextToken += 1
@@ -143,6 +136,13 @@ final class BrokerCore {
         case .createPartitions: createPartitions(try decode(&wire), context)
         case .deleteGroups: deleteGroups(try decode(&wire), context)
         case .describeCluster: describeCluster(try decode(&wire), context)
+        case .deleteRecords: deleteRecords(try decode(&wire), context)
+        case .alterConfigs: alterConfigs(try decode(&wire), context)
+        case .incrementalAlterConfigs: incrementalAlterConfigs(try decode(&wire), context)
+        case .offsetDelete: offsetDelete(try decode(&wire), context)
+        case .describeProducers: describeProducers(try decode(&wire), context)
+        case .describeTransactions: describeTransactions(try decode(&wire), context)
+        case .listTransactions: listTransactions(try decode(&wire), context)
         }
     }
 
@@ -187,11 +187,12 @@ final class BrokerCore {
     /// Ends a transaction: markers in its partitions and the groups' offsets, all in one SQLite transaction.
     private func finish(_ completion: TransactionCompletion) {
         let now = now
+        let wallClock = Self.wallClock()
         for partition in completion.partitions {
             guard let log = catalog.log(partition.topic, partition.partition) else { continue }
             let marker = RecordBatch.marker(
                 completion.outcome, producer: completion.producer, baseOffset: log.nextOffset,
-                timestamp: now.millisecondsSinceEpoch)
+                timestamp: wallClock.millisecondsSinceEpoch)
             append(marker, to: log) { log, placed in
                 log.ledger.complete(
                     completion.producer, outcome: completion.outcome, markerOffset: placed.baseOffset, now: now)
