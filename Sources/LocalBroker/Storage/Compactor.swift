@@ -86,7 +86,7 @@ struct Compactor {
         batch.bytes.withUnsafeBytes { raw in
             guard let header = RecordBatchHeader(raw) else { return .keep }
             if header.isControl {
-                guard !isCommitMarker(raw) else { return .delete }
+                guard TransactionOutcome(marker: raw) != .commit else { return .delete }
                 guard let horizon = batch.deleteHorizon else { return .setHorizon(saturatingSum(now, deleteRetention)) }
                 return horizon <= now ? .retire(markerOffset: header.baseOffset) : .keep
             }
@@ -149,11 +149,5 @@ struct Compactor {
         return aborted[header.producerID]?.contains {
             $0.firstOffset <= header.baseOffset && header.baseOffset <= $0.lastOffset
         } ?? false
-    }
-
-    private func isCommitMarker(_ raw: UnsafeRawBufferPointer) -> Bool {
-        var reader = RecordReader(batch: raw)
-        guard let key = reader.next()?.key, key.count >= 4 else { return false }
-        return raw[key.lowerBound + 2] == 0 && raw[key.lowerBound + 3] == UInt8(TransactionOutcome.commit.rawValue)
     }
 }

@@ -41,6 +41,10 @@ enum ConfigurationKeys {
     static let brokerListen = ConfigurationKey<HostAndPort>.address(
         "broker.listen", default: "127.0.0.1:9092", usedBy: ["up", "broker"],
         help: "Where the local broker speaks Kafka's protocol.")
+    static let brokerFsync = ConfigurationKey<String>.choice(
+        "broker.fsync", of: ["off", "on"], default: "off", usedBy: ["up", "broker"],
+        help: "on: the local broker flushes each commit to the disk before it acknowledges, so that it survives a power "
+            + "failure, and takes longer. off: what is acknowledged survives the end of the process, however violent.")
     static let registryListen = ConfigurationKey<HostAndPort>.address(
         "registry.listen", default: "127.0.0.1:8081", usedBy: ["up", "broker"],
         help: "Where the local schema registry answers.")
@@ -97,7 +101,7 @@ enum ConfigurationKeys {
         dataDirectory.description, nodeID.description,
         kafkaBootstrapServers.description, topicReplication.description,
         registryURL.description, registryUsername.description, registryPassword.description,
-        brokerListen.description, registryListen.description,
+        brokerListen.description, brokerFsync.description, registryListen.description,
         siloListen.description, siloPartitions.description, siloStateBytes.description,
         workflowRetention.description,
         gatewayListen.description, gatewaySilos.description,
