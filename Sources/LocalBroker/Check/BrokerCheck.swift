@@ -225,7 +225,8 @@ private struct Pass {
             if row.committed.offset > end {
                 // A client may commit what it likes.
                 report.note(
-                    "group \(row.groupID) has read up to \(row.committed.offset) of \(row.partition), which ends at \(end)")
+                    "group \(row.groupID) has read up to \(row.committed.offset) of \(row.partition), which ends at \(end)"
+                )
             }
         }
         let ongoing = state.transactions.filter { $0.state == .ongoing }

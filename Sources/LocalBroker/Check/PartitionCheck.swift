@@ -74,12 +74,14 @@ struct PartitionCheck {
 
     private func checkOrder(_ row: Row, _ place: String, _ report: inout BrokerCheckReport) {
         guard row.lastOffset >= row.baseOffset else {
-            return report.add(place, "the batch ends at \(row.lastOffset), before it begins", nextStep: CheckAdvice.report)
+            return report.add(
+                place, "the batch ends at \(row.lastOffset), before it begins", nextStep: CheckAdvice.report)
         }
         let expected = previousLastOffset.map { $0 + 1 } ?? min(partition.logStartOffset, row.baseOffset)
         if row.baseOffset < expected {
             report.add(
-                place, "the batch overlaps the one before, which ends at \(expected - 1)", nextStep: CheckAdvice.dropTopic)
+                place, "the batch overlaps the one before, which ends at \(expected - 1)",
+                nextStep: CheckAdvice.dropTopic)
         } else if row.baseOffset > expected, row.baseOffset > max(partition.compactedOffset, partition.logStartOffset) {
             let first = max(expected, partition.compactedOffset, partition.logStartOffset)
             report.add(
@@ -192,7 +194,8 @@ struct PartitionCheck {
         let end = previousLastOffset.map { $0 + 1 } ?? 0
         if partition.nextOffset > end, partition.logStartOffset < partition.nextOffset {
             report.add(
-                place, "the log ended at \(partition.nextOffset), but its batches end at \(end): the newest are missing",
+                place,
+                "the log ended at \(partition.nextOffset), but its batches end at \(end): the newest are missing",
                 nextStep: CheckAdvice.restore)
         }
         if partition.logStartOffset > max(end, partition.nextOffset) {

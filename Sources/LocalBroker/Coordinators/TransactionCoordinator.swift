@@ -15,6 +15,8 @@ struct TransactionCoordinator: Sendable {
         var maximumTimeout: Duration = .seconds(15 * 60)
         /// `transactional.id.expiration.ms`: an id without a transaction is forgotten after this.
         var idExpiration: Duration = .seconds(7 * 24 * 3600)
+        /// How many transactional ids there may be; more are refused with POLICY_VIOLATION.
+        var maximumTransactionalIDs = 100_000
     }
 
     struct InitProducerIDRequest: Sendable {
@@ -73,6 +75,9 @@ struct TransactionCoordinator: Sendable {
             return Decision(.failure(.invalidTransactionTimeout))
         }
         guard var row = transactions[transactionalID] else {
+            guard transactions.count < configuration.maximumTransactionalIDs else {
+                return Decision(.failure(.policyViolation))
+            }
             return register(transactionalID, request: request, now: now)
         }
 

@@ -62,7 +62,8 @@ extension BrokerCore {
             return topic
         case Self.brokerResource:
             throw TopicRefusal(
-                error: .invalidRequest, message: "the broker's settings are fixed while it runs; restart it with others")
+                error: .invalidRequest, message: "the broker's settings are fixed while it runs; restart it with others"
+            )
         default:
             throw TopicRefusal(error: .invalidRequest, message: "resource type \(type) has no configuration here")
         }

@@ -13,7 +13,7 @@ import OrchestraCore
 /// The broker without its socket.
 final class BrokerCore {
     static let nodeID: Int32 = 0
-    /// Answers from this size on are counted against `maximumOutboundBytes`.
+    /// The most that one fetch gets while clients do not read their answers.
     static let largeAnswerBytes = 1 << 16
 
     let configuration: LocalBrokerConfiguration
@@ -29,7 +29,10 @@ final class BrokerCore {
     var groups: GroupCoordinator
     var tailBudget: TailBudget
     var connections: [ObjectIdentifier: ConnectionHandler] = [:]
+    /// Bytes of answers that clients have not taken yet.
     var outboundBytes = 0
+    /// Bytes of requests that are not whole yet.
+    var inboundBytes = 0
     var advertisedPort = 0
 
     /// JoinGroup and SyncGroup requests that wait for the group.
@@ -55,7 +58,9 @@ final class BrokerCore {
         self.pool = pool
         self.logger = logger
         clusterID = state.clusterID
-        committer = GroupCommitter(pool: pool, eventLoop: eventLoop, onFailure: onFailure)
+        committer = GroupCommitter(
+            pool: pool, checkpointer: try Checkpointer(pool: pool, eventLoop: eventLoop, logger: logger),
+            eventLoop: eventLoop, onFailure: onFailure)
         catalog = try TopicCatalog(state)
         let now = clock.now
         transactions = TransactionCoordinator(
@@ -104,7 +109,7 @@ final class BrokerCore {
         metrics.requests[api.key]?.increment()
         let context = RequestContext(
             api: api, version: apiVersion, correlationID: correlationID, clientID: header.clientID ?? "",
-            clientHost: clientHost, slot: slot, logger: logger)
+            clientHost: clientHost, slot: slot, logger: logger, latency: metrics.latencies[api.key])
         try dispatch(context, &wire)
     }
 
@@ -156,10 +161,14 @@ final class BrokerCore {
     // MARK: Directives
 
     /// Makes the transaction coordinator's decisions durable.
-    func apply(_ directives: [TransactionDirective]) {
+    ///
+    /// - Parameter mayRide: they need not be durable by themselves: see ``GroupCommitter/ride(_:)``.
+    func apply(_ directives: [TransactionDirective], mayRide: Bool = false) {
         for directive in directives {
             if case .finish(let completion) = directive {
                 finish(completion)
+            } else if mayRide {
+                committer.ride(.transaction(directive))
             } else {
                 committer.write(.transaction(directive))
             }
@@ -244,6 +253,33 @@ final class BrokerCore {
         let limit = TimeAmount.milliseconds(configuration.limits.idleTimeout.wholeMilliseconds)
         for connection in Array(connections.values) { connection.closeIfIdle(now: now, limit: limit) }
         metrics.connections.record(connections.count)
+        metrics.openTransactions.record(transactions.transactions.values.count { $0.state == .ongoing })
+    }
+
+    /// Closes connections until what they all hold of unfinished requests is within the limit.
+    func limitInbound() {
+        while inboundBytes > configuration.limits.maximumInboundBytes,
+            let greediest = connections.values.max(by: { $0.inboundBytes < $1.inboundBytes }),
+            greediest.inboundBytes > 0
+        {
+            logger.warning(
+                "too much unfinished input; the connection with most of it is closed",
+                metadata: ["client": "\(greediest.clientHost)", "bytes": "\(greediest.inboundBytes)"])
+            greediest.abandon()
+        }
+    }
+
+    /// Closes connections until what their clients have not read is within twice the limit.
+    func limitOutbound() {
+        while outboundBytes > 2 * configuration.limits.maximumOutboundBytes,
+            let slowest = connections.values.max(by: { $0.outboundBytes < $1.outboundBytes }),
+            slowest.outboundBytes > 0
+        {
+            logger.warning(
+                "too many unread answers; the connection with most of them is closed",
+                metadata: ["client": "\(slowest.clientHost)", "bytes": "\(slowest.outboundBytes)"])
+            slowest.abandon()
+        }
     }
 
     func stop() {
@@ -270,7 +306,7 @@ final class BrokerCore {
             isOverloaded = true
         } else if isOverloaded, committer.outstandingBytes <= limit / 2 {
             isOverloaded = false
-            for connection in Array(connections.values) { connection.resumeReading() }
+            for connection in Array(connections.values) { connection.resume() }
         }
     }
 }

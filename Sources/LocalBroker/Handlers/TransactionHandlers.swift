@@ -1,7 +1,10 @@
 import OrchestraCore
 
 // InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit, EndTxn. Decided by `TransactionCoordinator`;
-// what it decides is on disk before the answer leaves.
+// what it decides is on disk before the answer leaves, with two exceptions. What AddPartitionsToTxn and AddOffsetsToTxn
+// add is only a permission: a batch, or an offset, that makes use of it is on disk together with it before it is
+// acknowledged. If the broker is killed in between, nothing has been written under the permission, and the batch or
+// offset that comes after it is refused with INVALID_TXN_STATE: the transaction cannot be committed without them.
 
 extension BrokerCore {
     func initProducerID(_ request: InitProducerIDRequest, _ context: RequestContext) {
@@ -35,7 +38,7 @@ extension BrokerCore {
                 transactionalID: request.transactionalID,
                 producer: ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch),
                 partitions: partitions, apiVersion: context.version, now: now)
-            apply(decision.directives)
+            apply(decision.directives, mayRide: true)
             error = { _ in decision.answer }
         } else {
             error = { unknown.contains($0) ? .unknownTopicOrPartition : .operationNotAttempted }
@@ -49,7 +52,7 @@ extension BrokerCore {
                             index: $0, error: error(TopicPartition(topic: topic.name, partition: $0)))
                     })
             })
-        committer.whenDurable { context.respond(response) }
+        context.respond(response)
     }
 
     func addOffsetsToTxn(_ request: AddOffsetsToTxnRequest, _ context: RequestContext) {
@@ -57,8 +60,8 @@ extension BrokerCore {
             transactionalID: request.transactionalID,
             producer: ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch),
             groupID: request.groupID, apiVersion: context.version, now: now)
-        apply(decision.directives)
-        committer.whenDurable { context.respond(AddOffsetsToTxnResponse(error: decision.answer)) }
+        apply(decision.directives, mayRide: true)
+        context.respond(AddOffsetsToTxnResponse(error: decision.answer))
     }
 
     func txnOffsetCommit(_ request: TxnOffsetCommitRequest, _ context: RequestContext) {

@@ -76,8 +76,8 @@ struct BrokerDatabase: Sendable {
         configuration.prepareDatabase { database in
             // In WAL mode NORMAL is enough for a killed process: a commit has been handed to the operating system.
             try database.execute(sql: "PRAGMA synchronous = \(syncsToDisk ? "FULL" : "NORMAL")")
-            // A checkpoint writes pages back (and syncs them); fewer, larger ones cost less.
-            try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+            // `Checkpointer` does it; this is for what is written without it (the registry alone).
+            try database.execute(sql: "PRAGMA wal_autocheckpoint = 100000")
             try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
             // In KiB. Appending needs few pages; readers go through the log once.
             try database.execute(sql: "PRAGMA cache_size = \(database.configuration.readonly ? -1000 : -8000)")

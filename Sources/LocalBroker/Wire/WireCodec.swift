@@ -235,7 +235,8 @@ struct WireCodec {
         _ value: inout [Element]?, since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
         guard includes(since, until) else { return }
-        try elements(&value, blank: Element(), each: { wire, element throws(WireError) in try wire.structure(&element) })
+        try elements(
+            &value, blank: Element(), each: { wire, element throws(WireError) in try wire.structure(&element) })
     }
 
     /// An array of anything: its count (-1 for null), then its elements.

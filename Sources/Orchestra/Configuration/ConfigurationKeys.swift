@@ -43,7 +43,8 @@ enum ConfigurationKeys {
         help: "Where the local broker speaks Kafka's protocol.")
     static let brokerFsync = ConfigurationKey<String>.choice(
         "broker.fsync", of: ["off", "on"], default: "off", usedBy: ["up", "broker"],
-        help: "on: the local broker flushes each commit to the disk before it acknowledges, so that it survives a power "
+        help:
+            "on: the local broker flushes each commit to the disk before it acknowledges, so that it survives a power "
             + "failure, and takes longer. off: what is acknowledged survives the end of the process, however violent.")
     static let registryListen = ConfigurationKey<HostAndPort>.address(
         "registry.listen", default: "127.0.0.1:8081", usedBy: ["up", "broker"],

@@ -99,7 +99,10 @@ struct BrokerCheckTests {
                 "UPDATE producer SET transaction_first_offset = 1 WHERE partition_id = \(partition(of: "t"))",
                 "but the log holds none"
             ),
-            ("UPDATE producer SET epoch = -1 WHERE partition_id = \(partition(of: "t"))", "a fenced producer could write"),
+            (
+                "UPDATE producer SET epoch = -1 WHERE partition_id = \(partition(of: "t"))",
+                "a fenced producer could write"
+            ),
             ("DELETE FROM transaction_state WHERE transactional_id = 'open'", "belongs to no transactional id"),
             ("DELETE FROM transaction_state WHERE transactional_id = 'open'", "stable reads of it would wait for ever"),
             ("UPDATE setting SET value = 0 WHERE name = 'next_producer_id'", "has not been handed out"),

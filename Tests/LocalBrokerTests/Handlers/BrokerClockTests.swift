@@ -20,7 +20,8 @@ struct BrokerClockTests {
         let now = Timestamp(millisecondsSinceEpoch: 1_000_000)
         let future = now.advanced(by: .seconds(86_400))
         let row = TransactionRow(
-            transactionalID: "x", producerID: 1, epoch: 0, previous: .none, timeoutMilliseconds: 60_000, state: .ongoing,
+            transactionalID: "x", producerID: 1, epoch: 0, previous: .none, timeoutMilliseconds: 60_000,
+            state: .ongoing,
             partitions: [], groups: [], startedAt: future, lastUpdate: future)
         var coordinator = TransactionCoordinator(transactions: [row], now: now)
         #expect(coordinator.expire(now: now.advanced(by: .seconds(59))).isEmpty)

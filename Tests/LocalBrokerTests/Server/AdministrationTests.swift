@@ -37,7 +37,9 @@ struct AdministrationTests {
                 ]))
             #expect(replaced.results.map(\.error) == [.none])
             #expect(try await settings("t", client) == ["retention.ms": "2000"])
-            #expect(try await alter(client, [("max.message.bytes", 0, "100"), ("retention.ms", 1, nil)]) == KafkaErrorCode.none)
+            #expect(
+                try await alter(client, [("max.message.bytes", 0, "100"), ("retention.ms", 1, nil)])
+                    == KafkaErrorCode.none)
             #expect(try await alter(client, [("cleanup.policy", 2, "compact")]) == KafkaErrorCode.none)
         }
         try await withBroker(in: directory.path) { _, client in
@@ -128,7 +130,8 @@ struct AdministrationTests {
                     OffsetDeleteRequest(
                         groupID: groupID,
                         topics: [
-                            OffsetDeleteTopic(name: "t", partitions: partitions.map { OffsetDeletePartition(index: $0) })
+                            OffsetDeleteTopic(
+                                name: "t", partitions: partitions.map { OffsetDeletePartition(index: $0) })
                         ]))
             }
             #expect(try await delete("unknown", [0]).error == .groupIDNotFound)

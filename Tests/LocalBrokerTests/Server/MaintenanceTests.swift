@@ -94,7 +94,8 @@ struct MaintenanceTests {
         }
     }
 
-    @Test("abort markers go after delete.retention.ms, with their entries in the aborted list; what was committed stays")
+    @Test(
+        "abort markers go after delete.retention.ms, with their entries in the aborted list; what was committed stays")
     func abortMarkers() async throws {
         let directory = TemporaryDirectory()
         try await withBroker(in: directory.path) { configuration in

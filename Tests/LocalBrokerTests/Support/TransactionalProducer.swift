@@ -43,7 +43,8 @@ struct TransactionalProducer {
             TxnOffsetCommitRequest(
                 transactionalID: transactionalID, groupID: groupID, producerID: identity.producerID,
                 producerEpoch: identity.epoch,
-                topics: [OffsetCommitTopic(name: topic, partitions: [OffsetCommitPartition(index: 0, offset: offset)])]))
+                topics: [OffsetCommitTopic(name: topic, partitions: [OffsetCommitPartition(index: 0, offset: offset)])])
+        )
         return [added.error] + committed.topics.flatMap { $0.partitions.map(\.error) }
     }
 
