@@ -32,7 +32,7 @@ struct CompactionRound: Sendable {
 
     /// - Throws: what SQLite throws; the log is consistent at every point in between.
     func run(in pool: DatabasePool) async throws -> Outcome {
-        let before = try await pool.read { try counts($0, boundary: compactedOffset) }
+        let before = try await pool.read { try counts($0, boundary: compactedOffset, horizonsAfter: .min) }
         let isWorthIt =
             before.uncompactedBytes > 0
             && Double(before.uncompactedBytes)
@@ -59,7 +59,7 @@ struct CompactionRound: Sendable {
             try database.execute(
                 sql: "UPDATE log_partition SET compacted_offset = ? WHERE id = ?", arguments: [compacted, partitionID])
         }
-        var after = try await pool.read { try counts($0, boundary: compacted) }
+        var after = try await pool.read { try counts($0, boundary: compacted, horizonsAfter: now) }
         after.hasRun = true
         after.hasSeenCompressed = compactor.hasSeenCompressed
         after.retiredMarkers = retiredMarkers
@@ -162,18 +162,20 @@ struct CompactionRound: Sendable {
         return header
     }
 
-    private func counts(_ database: Database, boundary: Int64) throws -> Outcome {
+    /// - Parameter horizonsAfter: what was due by then has been dealt with: it goes, or waits for another round.
+    private func counts(_ database: Database, boundary: Int64, horizonsAfter: Int64) throws -> Outcome {
         let query = try SQLiteStatement(
             """
             SELECT SUM(CASE WHEN last_offset < ? THEN size END), SUM(CASE WHEN last_offset >= ? THEN size END),
-                (SELECT MIN(delete_horizon) FROM batch WHERE partition_id = ? AND delete_horizon IS NOT NULL)
+                (SELECT MIN(delete_horizon) FROM batch WHERE partition_id = ? AND delete_horizon > ?)
             FROM batch WHERE partition_id = ?
             """, in: database)
         defer { query.reset() }
         query.bind(1, boundary)
         query.bind(2, boundary)
         query.bind(3, partitionID)
-        query.bind(4, partitionID)
+        query.bind(4, horizonsAfter)
+        query.bind(5, partitionID)
         _ = try query.step()
         return Outcome(
             compactedOffset: boundary, compactedBytes: query.integer(0), uncompactedBytes: query.integer(1),

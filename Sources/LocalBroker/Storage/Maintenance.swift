@@ -49,7 +49,7 @@ struct Maintenance: Sendable {
             let outcome = try await compaction.run(in: pool)
             let durable = eventLoop.makePromise(of: Void.self)
             eventLoop.execute { [core] in core.value.finish(compaction, outcome) { durable.succeed() } }
-            try await durable.futureResult.get()
+            try await wait(for: durable)
             try await CompactionRound.delete(rows: Array(outcome.retiredMarkers.values), in: pool)
         }
         // A burst of work leaves SQLite's page caches full.
@@ -60,7 +60,7 @@ struct Maintenance: Sendable {
         let outcome = try await pool.read { try retention.find(in: $0) }
         let durable = eventLoop.makePromise(of: Void.self)
         eventLoop.execute { [core] in core.value.finish(retention, outcome) { durable.succeed() } }
-        try await durable.futureResult.get()
+        try await wait(for: durable)
         if outcome.hasGarbage {
             try await Retention.deleteBatches(of: retention.partitionID, before: outcome.logStartOffset, in: pool)
         }
@@ -69,6 +69,15 @@ struct Maintenance: Sendable {
                 log.logStartOffset == outcome.logStartOffset
             else { return }
             log.hasGarbage = false
+        }
+    }
+
+    /// Waits for a commit. One that failed is never told of; but then the broker stops, and cancels this task.
+    private func wait(for durable: EventLoopPromise<Void>) async throws {
+        try await withTaskCancellationHandler {
+            try await durable.futureResult.get()
+        } onCancel: {
+            durable.fail(CancellationError())
         }
     }
 
@@ -206,8 +215,7 @@ extension BrokerCore {
             upTo: outcome.compactedOffset, compactedBytes: outcome.compactedBytes,
             // What came meanwhile may be counted twice, but never not at all: the next round counts anew.
             uncompactedBytes: outcome.uncompactedBytes + log.appendedBytes - compaction.appendedBytes)
-        // A horizon that has passed and is still there is held by a compressed batch: no need to look all the time.
-        log.nextDeleteHorizon = outcome.nextDeleteHorizon.map { $0 > compaction.now ? $0 : compaction.now + 3_600_000 }
+        log.nextDeleteHorizon = outcome.nextDeleteHorizon
         // What is left is too new to be compacted: no need to look at it all the time.
         let isHeldBack = outcome.hasRun && outcome.compactedOffset < compaction.upperBound
         let lag = topic.configuration.minimumCompactionLagMilliseconds
