@@ -13,7 +13,11 @@ package struct LocalBrokerConfiguration: Sendable {
         package var idleTimeout: Duration = .seconds(600)
         /// Bytes of batches that may wait for the disk; beyond, the broker stops reading.
         package var maximumUncommittedBytes = 64 << 20
-        /// Bytes of answers that clients have not read yet; beyond, fetches get small answers.
+        /// Bytes of requests that are not whole yet, of all connections together; beyond, the connection with most of
+        /// them is closed.
+        package var maximumInboundBytes = 256 << 20
+        /// Bytes of answers that clients have not read yet. Beyond, fetches get small answers; beyond twice as much, the
+        /// connection with most of them is closed.
         package var maximumOutboundBytes = 128 << 20
         /// Bytes of newest batches kept in memory for consumers that keep up.
         package var maximumTailBytes = 8 << 20

@@ -15,6 +15,8 @@ struct GroupCoordinator: Sendable {
         var maximumSessionTimeout: Duration = .seconds(30 * 60)
         /// `group.max.size`.
         var maximumMembers = 1000
+        /// How many groups there may be; more are refused with POLICY_VIOLATION.
+        var maximumGroups = 100_000
         /// `offset.metadata.max.bytes`.
         var maximumMetadataBytes = 4096
         /// `offsets.retention.minutes`: how long an empty group keeps its offsets.
@@ -71,6 +73,7 @@ struct GroupCoordinator: Sendable {
             guard !request.protocolType.isEmpty, !request.protocols.isEmpty else {
                 return refuse(.inconsistentGroupProtocol)
             }
+            guard groups.count < configuration.maximumGroups else { return refuse(.policyViolation) }
             addGroup(request.groupID, now: now)
         }
         return change(request.groupID) { group, directives in
@@ -283,6 +286,7 @@ struct GroupCoordinator: Sendable {
     ) -> KafkaErrorCode? {
         if groups[groupID] == nil {
             guard membership.generation < 0 else { return .illegalGeneration }
+            guard groups.count < configuration.maximumGroups else { return .policyViolation }
             addGroup(groupID, now: now)
         }
         let error = groups[groupID]?.admitCommit(membership, isTransactional: isTransactional, now: now)

@@ -36,9 +36,12 @@ struct ProducerLedger: Sendable {
         var aborted: [AbortedTransaction] = []
         /// Delete every aborted transaction whose `lastOffset` is below this.
         var removeAbortedBelow: Int64?
+        /// Delete the aborted transactions with these `lastOffset`s.
+        var removedAborted: [Int64] = []
 
         var isEmpty: Bool {
             producers.isEmpty && removedProducers.isEmpty && aborted.isEmpty && removeAbortedBelow == nil
+                && removedAborted.isEmpty
         }
     }
 
@@ -47,12 +50,16 @@ struct ProducerLedger: Sendable {
     private(set) var aborted: [AbortedTransaction] = []
     /// Producer id → first offset of its open transaction.
     private(set) var openTransactions: [Int64: Int64] = [:]
+    /// Grows with every removal from ``aborted``. Whoever read batches before a removal must not list the aborted
+    /// transactions after it.
+    private(set) var abortedRemovals = 0
 
     /// The smallest value of ``openTransactions``.
     private var earliestOpenOffset: Int64?
     private var changedProducers: Set<Int64> = []
     private var pendingAborted: [AbortedTransaction] = []
     private var removeAbortedBelow: Int64?
+    private var removedAborted: [Int64] = []
 
     /// An empty partition, or one as it was when the rows were written.
     ///
@@ -173,6 +180,7 @@ struct ProducerLedger: Sendable {
             aborted.removeFirst(kept)
             pendingAborted.removeAll { $0.lastOffset < logStartOffset }
             removeAbortedBelow = logStartOffset
+            abortedRemovals += 1
         }
         // An open transaction whose first records are gone still holds the last stable offset, but no lower than the
         // log starts.
@@ -182,6 +190,16 @@ struct ProducerLedger: Sendable {
             changedProducers.insert(producerID)
         }
         earliestOpenOffset = openTransactions.values.min()
+    }
+
+    /// Forgets aborted transactions of which no data is left, by the offsets of their markers, before the markers go.
+    mutating func forgetAborted(markersAt offsets: Set<Int64>) {
+        let removed = aborted.map(\.lastOffset).filter(offsets.contains)
+        guard !removed.isEmpty else { return }
+        aborted.removeAll { offsets.contains($0.lastOffset) }
+        pendingAborted.removeAll { offsets.contains($0.lastOffset) }
+        removedAborted += removed
+        abortedRemovals += 1
     }
 
     /// Forgets producers that have been silent for `retention` (`producer.id.expiration.ms`) and have no open
@@ -207,9 +225,11 @@ struct ProducerLedger: Sendable {
         }
         changes.aborted = pendingAborted
         changes.removeAbortedBelow = removeAbortedBelow
+        changes.removedAborted = removedAborted
         changedProducers.removeAll(keepingCapacity: true)
         pendingAborted.removeAll()
         removeAbortedBelow = nil
+        removedAborted.removeAll()
         return changes
     }
 

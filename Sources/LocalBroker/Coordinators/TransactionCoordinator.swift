@@ -15,6 +15,8 @@ struct TransactionCoordinator: Sendable {
         var maximumTimeout: Duration = .seconds(15 * 60)
         /// `transactional.id.expiration.ms`: an id without a transaction is forgotten after this.
         var idExpiration: Duration = .seconds(7 * 24 * 3600)
+        /// How many transactional ids there may be; more are refused with POLICY_VIOLATION.
+        var maximumTransactionalIDs = 100_000
     }
 
     struct InitProducerIDRequest: Sendable {
@@ -37,11 +39,19 @@ struct TransactionCoordinator: Sendable {
     /// - Parameters:
     ///   - transactions: every stored row.
     ///   - nextProducerID: the last value that ``TransactionDirective/saveNextProducerID(_:)`` stored, else 0.
-    init(configuration: Configuration = Configuration(), transactions: [TransactionRow] = [], nextProducerID: Int64 = 0)
-    {
+    ///   - now: what is stored with a later time happened now: the clock was set back since, and a transaction must
+    ///     not stay open until it has caught up.
+    init(
+        configuration: Configuration = Configuration(), transactions: [TransactionRow] = [], nextProducerID: Int64 = 0,
+        now: Timestamp? = nil
+    ) {
         self.configuration = configuration
         self.nextProducerID = nextProducerID
-        for row in transactions {
+        for var row in transactions {
+            if let now {
+                row.startedAt = row.startedAt.map { min($0, now) }
+                row.lastUpdate = min(row.lastUpdate, now)
+            }
             self.transactions[row.transactionalID] = row
             self.nextProducerID = max(self.nextProducerID, row.producerID + 1)
             noteDeadline(of: row)
@@ -65,6 +75,9 @@ struct TransactionCoordinator: Sendable {
             return Decision(.failure(.invalidTransactionTimeout))
         }
         guard var row = transactions[transactionalID] else {
+            guard transactions.count < configuration.maximumTransactionalIDs else {
+                return Decision(.failure(.policyViolation))
+            }
             return register(transactionalID, request: request, now: now)
         }
 

@@ -37,6 +37,12 @@ struct TransactionRow: Sendable, Hashable, Codable {
         /// The last transaction was aborted. Next: ongoing, empty.
         case completeAbort
 
+        /// Every state that Apache Kafka has, in the words of ListTransactions' filter.
+        static let kafkaNames: Set<String> = [
+            "Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead",
+            "PrepareEpochFence",
+        ]
+
         /// As DescribeTransactions and ListTransactions name it.
         var kafkaName: String {
             switch self {

@@ -13,7 +13,7 @@ import OrchestraCore
 /// The broker without its socket.
 final class BrokerCore {
     static let nodeID: Int32 = 0
-    /// Answers from this size on are counted against `maximumOutboundBytes`.
+    /// The most that one fetch gets while clients do not read their answers.
     static let largeAnswerBytes = 1 << 16
 
     let configuration: LocalBrokerConfiguration
@@ -29,7 +29,10 @@ final class BrokerCore {
     var groups: GroupCoordinator
     var tailBudget: TailBudget
     var connections: [ObjectIdentifier: ConnectionHandler] = [:]
+    /// Bytes of answers that clients have not taken yet.
     var outboundBytes = 0
+    /// Bytes of requests that are not whole yet.
+    var inboundBytes = 0
     var advertisedPort = 0
 
     /// JoinGroup and SyncGroup requests that wait for the group.
@@ -43,7 +46,7 @@ final class BrokerCore {
     /// How much has come since maintenance last looked, and whether it was much the time before.
     var appendedBytesInRound = 0
     var wasBusy = false
-    private var lastReading = (instant: NIODeadline.now(), time: BrokerCore.wallClock())
+    private let clock = BrokerClock()
 
     /// - Parameter onFailure: called when the database could not be written; the broker has to stop.
     init(
@@ -55,12 +58,15 @@ final class BrokerCore {
         self.pool = pool
         self.logger = logger
         clusterID = state.clusterID
-        committer = GroupCommitter(pool: pool, eventLoop: eventLoop, onFailure: onFailure)
+        committer = GroupCommitter(
+            pool: pool, checkpointer: try Checkpointer(pool: pool, eventLoop: eventLoop, logger: logger),
+            eventLoop: eventLoop, onFailure: onFailure)
         catalog = try TopicCatalog(state)
-        transactions = TransactionCoordinator(transactions: state.transactions, nextProducerID: state.nextProducerID)
+        let now = clock.now
+        transactions = TransactionCoordinator(
+            transactions: state.transactions, nextProducerID: state.nextProducerID, now: now)
         groups = GroupCoordinator(
-            groups: state.groups, offsets: state.offsets, pendingOffsets: state.pendingOffsets,
-            now: BrokerCore.wallClock())
+            groups: state.groups, offsets: state.offsets, pendingOffsets: state.pendingOffsets, now: now)
         tailBudget = TailBudget(maximumBytes: configuration.limits.maximumTailBytes)
         committer.onCommit = { [unowned self] in committed() }
     }
@@ -69,16 +75,8 @@ final class BrokerCore {
         Timestamp(millisecondsSinceEpoch: Int64(Date().timeIntervalSince1970 * 1000))
     }
 
-    /// The wall clock, except that it never goes back: when somebody sets it back, time goes on from where it was.
-    var now: Timestamp {
-        let instant = NIODeadline.now()
-        let elapsed = Duration.nanoseconds((instant - lastReading.instant).nanoseconds)
-        // Of the time since the last reading only whole milliseconds count; the rest stays for the next.
-        let floor = lastReading.time.advanced(by: elapsed)
-        let time = max(floor, Self.wallClock())
-        if time > lastReading.time { lastReading = (instant, time) }
-        return time
-    }
+    /// The time that coordinators go by; see ``BrokerClock``.
+    var now: Timestamp { clock.now }
 
     func makeToken() -> RequestToken {
         nextToken += 1
@@ -111,7 +109,7 @@ final class BrokerCore {
         metrics.requests[api.key]?.increment()
         let context = RequestContext(
             api: api, version: apiVersion, correlationID: correlationID, clientID: header.clientID ?? "",
-            clientHost: clientHost, slot: slot, logger: logger)
+            clientHost: clientHost, slot: slot, logger: logger, latency: metrics.latencies[api.key])
         try dispatch(context, &wire)
     }
 
@@ -143,6 +141,13 @@ final class BrokerCore {
         case .createPartitions: createPartitions(try decode(&wire), context)
         case .deleteGroups: deleteGroups(try decode(&wire), context)
         case .describeCluster: describeCluster(try decode(&wire), context)
+        case .deleteRecords: deleteRecords(try decode(&wire), context)
+        case .alterConfigs: alterConfigs(try decode(&wire), context)
+        case .incrementalAlterConfigs: incrementalAlterConfigs(try decode(&wire), context)
+        case .offsetDelete: offsetDelete(try decode(&wire), context)
+        case .describeProducers: describeProducers(try decode(&wire), context)
+        case .describeTransactions: describeTransactions(try decode(&wire), context)
+        case .listTransactions: listTransactions(try decode(&wire), context)
         }
     }
 
@@ -156,10 +161,14 @@ final class BrokerCore {
     // MARK: Directives
 
     /// Makes the transaction coordinator's decisions durable.
-    func apply(_ directives: [TransactionDirective]) {
+    ///
+    /// - Parameter mayRide: they need not be durable by themselves: see ``GroupCommitter/ride(_:)``.
+    func apply(_ directives: [TransactionDirective], mayRide: Bool = false) {
         for directive in directives {
             if case .finish(let completion) = directive {
                 finish(completion)
+            } else if mayRide {
+                committer.ride(.transaction(directive))
             } else {
                 committer.write(.transaction(directive))
             }
@@ -187,11 +196,12 @@ final class BrokerCore {
     /// Ends a transaction: markers in its partitions and the groups' offsets, all in one SQLite transaction.
     private func finish(_ completion: TransactionCompletion) {
         let now = now
+        let wallClock = Self.wallClock()
         for partition in completion.partitions {
             guard let log = catalog.log(partition.topic, partition.partition) else { continue }
             let marker = RecordBatch.marker(
                 completion.outcome, producer: completion.producer, baseOffset: log.nextOffset,
-                timestamp: now.millisecondsSinceEpoch)
+                timestamp: wallClock.millisecondsSinceEpoch)
             append(marker, to: log) { log, placed in
                 log.ledger.complete(
                     completion.producer, outcome: completion.outcome, markerOffset: placed.baseOffset, now: now)
@@ -243,6 +253,33 @@ final class BrokerCore {
         let limit = TimeAmount.milliseconds(configuration.limits.idleTimeout.wholeMilliseconds)
         for connection in Array(connections.values) { connection.closeIfIdle(now: now, limit: limit) }
         metrics.connections.record(connections.count)
+        metrics.openTransactions.record(transactions.transactions.values.count { $0.state == .ongoing })
+    }
+
+    /// Closes connections until what they all hold of unfinished requests is within the limit.
+    func limitInbound() {
+        while inboundBytes > configuration.limits.maximumInboundBytes,
+            let greediest = connections.values.max(by: { $0.inboundBytes < $1.inboundBytes }),
+            greediest.inboundBytes > 0
+        {
+            logger.warning(
+                "too much unfinished input; the connection with most of it is closed",
+                metadata: ["client": "\(greediest.clientHost)", "bytes": "\(greediest.inboundBytes)"])
+            greediest.abandon()
+        }
+    }
+
+    /// Closes connections until what their clients have not read is within twice the limit.
+    func limitOutbound() {
+        while outboundBytes > 2 * configuration.limits.maximumOutboundBytes,
+            let slowest = connections.values.max(by: { $0.outboundBytes < $1.outboundBytes }),
+            slowest.outboundBytes > 0
+        {
+            logger.warning(
+                "too many unread answers; the connection with most of them is closed",
+                metadata: ["client": "\(slowest.clientHost)", "bytes": "\(slowest.outboundBytes)"])
+            slowest.abandon()
+        }
     }
 
     func stop() {
@@ -269,7 +306,7 @@ final class BrokerCore {
             isOverloaded = true
         } else if isOverloaded, committer.outstandingBytes <= limit / 2 {
             isOverloaded = false
-            for connection in Array(connections.values) { connection.resumeReading() }
+            for connection in Array(connections.values) { connection.resume() }
         }
     }
 }

@@ -69,8 +69,10 @@ extension BrokerCore {
     }
 
     func describeCluster(_: DescribeClusterRequest, _ context: RequestContext) {
+        let broker = DescribeClusterBroker(
+            nodeID: Self.nodeID, host: host(for: context), port: Int32(advertisedPort))
         context.respond(
-            DescribeClusterResponse(clusterID: clusterID, controllerID: Self.nodeID, brokers: [broker(context)]))
+            DescribeClusterResponse(clusterID: clusterID, controllerID: Self.nodeID, brokers: [broker]))
     }
 
     func findCoordinator(_ request: FindCoordinatorRequest, _ context: RequestContext) {

@@ -19,8 +19,8 @@ extension TopicConfiguration.Kind {
 }
 
 extension BrokerCore {
-    private static let topicResource: Int8 = 2
-    private static let brokerResource: Int8 = 4
+    static let topicResource: Int8 = 2
+    static let brokerResource: Int8 = 4
 
     func describeConfigs(_ request: DescribeConfigsRequest, _ context: RequestContext) {
         var response = DescribeConfigsResponse()

@@ -29,12 +29,16 @@ extension BrokerCore {
         }
         let budget = plan.maximumBytes
         let bound = NIOLoopBound((self, plan, context), eventLoop: eventLoop)
+        let removals = plan.abortedRemovals
         let eventLoop = eventLoop
         pool.asyncRead { database in
             let result = Result { try LogReader.read(coldReads, maximumBytes: budget, from: database.get()) }
             eventLoop.execute {
                 let (core, plan, context) = bound.value
                 switch result {
+                case .success where plan.abortedRemovals != removals:
+                    // What has been read may belong to transactions that are no longer listed: read again.
+                    core.answer(FetchPlan(request, core: core), request, context)
                 case .success(let batches): core.send(plan, cold: batches, context)
                 case .failure(let error):
                     core.logger.error("batches cannot be read", metadata: ["error": "\(error)"])
@@ -141,6 +145,9 @@ struct FetchPlan {
         }
         return byteCount >= minimumBytes
     }
+
+    /// Changes when a log that this fetch reads forgets aborted transactions.
+    var abortedRemovals: Int { logs.reduce(0) { $0 + $1.ledger.abortedRemovals } }
 
     var coldReads: [LogReader.ColdRead] {
         topics.flatMap { topic in

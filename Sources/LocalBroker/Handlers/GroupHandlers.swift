@@ -17,7 +17,8 @@ extension BrokerCore {
                     clientID: context.clientID, clientHost: context.clientHost, protocolType: request.protocolType,
                     protocols: request.protocols.map { GroupProtocol(name: $0.name, metadata: $0.metadata) },
                     sessionTimeout: session, rebalanceTimeout: rebalance,
-                    requiresKnownMemberID: context.version >= 4),
+                    requiresKnownMemberID: context.version >= 4,
+                    supportsSkippingAssignment: context.version >= 9),
                 token: token, uniqueSuffix: UUID().uuidString.lowercased(), now: now))
     }
 

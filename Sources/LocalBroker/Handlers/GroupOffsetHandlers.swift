@@ -1,13 +1,31 @@
 import OrchestraCore
 
-// OffsetCommit, OffsetFetch.
+// OffsetCommit, OffsetFetch, OffsetDelete; and what OffsetCommit shares with TxnOffsetCommit.
 
 extension BrokerCore {
     func offsetCommit(_ request: OffsetCommitRequest, _ context: RequestContext) {
         let now = now
-        let offsets = request.topics.flatMap { topic in
-            topic.partitions.map { partition in
-                (
+        let results = commit(request.topics, now: now) { known in
+            groups.commitOffsets(
+                groupID: request.groupID,
+                membership: GroupMembership(
+                    generation: request.generation, memberID: request.memberID, instanceID: request.instanceID),
+                offsets: known, now: now)
+        }
+        committer.whenDurable { context.respond(OffsetCommitResponse(topics: results)) }
+    }
+
+    /// Commits the offsets of partitions that exist; the others get UNKNOWN_TOPIC_OR_PARTITION.
+    ///
+    /// - Parameter decide: what the coordinator says to the offsets of existing partitions, one error for each.
+    func commit<Layout>(
+        _ topics: [OffsetCommitTopic<Layout>], now: Timestamp,
+        _ decide: ([(TopicPartition, CommittedOffset)]) -> Decision<[KafkaErrorCode], GroupDirective>
+    ) -> [OffsetCommitTopicResult] {
+        let known = topics.flatMap { topic in
+            topic.partitions.compactMap { partition -> (TopicPartition, CommittedOffset)? in
+                guard catalog.log(topic.name, partition.index) != nil else { return nil }
+                return (
                     TopicPartition(topic: topic.name, partition: partition.index),
                     CommittedOffset(
                         offset: partition.offset, leaderEpoch: partition.leaderEpoch,
@@ -15,17 +33,40 @@ extension BrokerCore {
                 )
             }
         }
-        let errors = commit(offsets) { known in
-            let decision = groups.commitOffsets(
-                groupID: request.groupID,
-                membership: GroupMembership(
-                    generation: request.generation, memberID: request.memberID, instanceID: request.instanceID),
-                offsets: known, now: now)
-            apply(decision.directives)
-            return decision.answer
+        let decision = decide(known)
+        apply(decision.directives)
+        var answers = decision.answer.makeIterator()
+        return topics.map { topic in
+            OffsetCommitTopicResult(
+                name: topic.name,
+                partitions: topic.partitions.map {
+                    let isKnown = catalog.log(topic.name, $0.index) != nil
+                    let error = isKnown ? answers.next() ?? .unknownServerError : .unknownTopicOrPartition
+                    return OffsetCommitPartitionResult(index: $0.index, error: error)
+                })
         }
-        let response = OffsetCommitResponse(
-            topics: results(of: errors, for: request.topics.map { ($0.name, $0.partitions.map(\.index)) }))
+    }
+
+    func offsetDelete(_ request: OffsetDeleteRequest, _ context: RequestContext) {
+        let partitions = request.topics.flatMap { topic in
+            topic.partitions.map { TopicPartition(topic: topic.name, partition: $0.index) }
+        }
+        let decision = groups.deleteOffsets(groupID: request.groupID, partitions: partitions, now: now)
+        apply(decision.directives)
+        var response = OffsetDeleteResponse(error: decision.answer.group)
+        if response.error == .none {
+            var answers = decision.answer.partitions.makeIterator()
+            response.topics = request.topics.map { topic in
+                OffsetCommitTopicResult(
+                    name: topic.name,
+                    partitions: topic.partitions.map {
+                        let answer = answers.next() ?? .unknownServerError
+                        let isKnown = catalog.log(topic.name, $0.index) != nil
+                        return OffsetCommitPartitionResult(
+                            index: $0.index, error: isKnown ? answer : .unknownTopicOrPartition)
+                    })
+            }
+        }
         committer.whenDurable { context.respond(response) }
     }
 

@@ -62,9 +62,8 @@ extension BrokerCore {
                     logStartOffset: log.logStartOffset)
             }
         }
-        if topic.configuration.usesLogAppendTime {
-            batch.assign(logAppendTime: now.millisecondsSinceEpoch)
-        }
+        let appendTime = topic.configuration.usesLogAppendTime ? Self.wallClock().millisecondsSinceEpoch : -1
+        if topic.configuration.usesLogAppendTime { batch.assign(logAppendTime: appendTime) }
         let baseOffset = log.nextOffset
         append(batch, to: log) { log, placed in
             guard let produced = ProducedBatch(placed.header) else { return }
@@ -74,7 +73,7 @@ extension BrokerCore {
         metrics.producedRecords.increment(by: Int(header.recordCount))
         return ProducePartitionResult(
             index: partition.index, baseOffset: baseOffset,
-            logAppendTimeMilliseconds: topic.configuration.usesLogAppendTime ? now.millisecondsSinceEpoch : -1,
+            logAppendTimeMilliseconds: appendTime,
             logStartOffset: log.logStartOffset)
     }
 

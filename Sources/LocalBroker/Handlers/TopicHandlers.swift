@@ -1,7 +1,7 @@
 import Logging
 import OrchestraCore
 
-// CreateTopics, DeleteTopics, CreatePartitions.
+// CreateTopics, DeleteTopics, CreatePartitions, DeleteRecords.
 
 /// Why a topic was refused.
 struct TopicRefusal: Error {
@@ -179,5 +179,38 @@ extension BrokerCore {
         }
         if !validatesOnly { committer.write(.createPartitions(catalog.grow(topic, to: wanted.count))) }
         return nil
+    }
+
+    /// DeleteRecords: the rows go in the next round of maintenance.
+    func deleteRecords(_ request: DeleteRecordsRequest, _ context: RequestContext) {
+        let response = DeleteRecordsResponse(
+            topics: request.topics.map { topic in
+                DeleteRecordsTopicResult(
+                    name: topic.name,
+                    partitions: topic.partitions.map { partition in
+                        switch deleteRecords(of: topic.name, partition) {
+                        case .success(let start):
+                            DeleteRecordsPartitionResult(index: partition.index, lowWatermark: start)
+                        case .failure(let error):
+                            DeleteRecordsPartitionResult(index: partition.index, error: error)
+                        }
+                    })
+            })
+        committer.whenDurable { context.respond(response) }
+    }
+
+    /// - Returns: where the log starts now.
+    private func deleteRecords(
+        of name: String, _ partition: DeleteRecordsPartition
+    ) -> Result<Int64, KafkaErrorCode> {
+        guard let topic = catalog.byName[name], let log = catalog.log(name, partition.index) else {
+            return .failure(.unknownTopicOrPartition)
+        }
+        // Of a compacted log the newest record of each key must stay.
+        guard topic.configuration.deletesOldBatches else { return .failure(.policyViolation) }
+        let offset = partition.offset == -1 ? log.highWatermark : partition.offset
+        guard offset >= 0, offset <= log.highWatermark else { return .failure(.offsetOutOfRange) }
+        if offset > log.logStartOffset { raiseStart(of: log, to: offset) }
+        return .success(log.logStartOffset)
     }
 }

@@ -1,7 +1,10 @@
 import OrchestraCore
 
 // InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit, EndTxn. Decided by `TransactionCoordinator`;
-// what it decides is on disk before the answer leaves.
+// what it decides is on disk before the answer leaves, with two exceptions. What AddPartitionsToTxn and AddOffsetsToTxn
+// add is only a permission: a batch, or an offset, that makes use of it is on disk together with it before it is
+// acknowledged. If the broker is killed in between, nothing has been written under the permission, and the batch or
+// offset that comes after it is refused with INVALID_TXN_STATE: the transaction cannot be committed without them.
 
 extension BrokerCore {
     func initProducerID(_ request: InitProducerIDRequest, _ context: RequestContext) {
@@ -35,7 +38,7 @@ extension BrokerCore {
                 transactionalID: request.transactionalID,
                 producer: ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch),
                 partitions: partitions, apiVersion: context.version, now: now)
-            apply(decision.directives)
+            apply(decision.directives, mayRide: true)
             error = { _ in decision.answer }
         } else {
             error = { unknown.contains($0) ? .unknownTopicOrPartition : .operationNotAttempted }
@@ -49,7 +52,7 @@ extension BrokerCore {
                             index: $0, error: error(TopicPartition(topic: topic.name, partition: $0)))
                     })
             })
-        committer.whenDurable { context.respond(response) }
+        context.respond(response)
     }
 
     func addOffsetsToTxn(_ request: AddOffsetsToTxnRequest, _ context: RequestContext) {
@@ -57,39 +60,25 @@ extension BrokerCore {
             transactionalID: request.transactionalID,
             producer: ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch),
             groupID: request.groupID, apiVersion: context.version, now: now)
-        apply(decision.directives)
-        committer.whenDurable { context.respond(AddOffsetsToTxnResponse(error: decision.answer)) }
+        apply(decision.directives, mayRide: true)
+        context.respond(AddOffsetsToTxnResponse(error: decision.answer))
     }
 
     func txnOffsetCommit(_ request: TxnOffsetCommitRequest, _ context: RequestContext) {
         let now = now
-        let offsets = request.topics.flatMap { topic in
-            topic.partitions.map { partition in
-                (
-                    TopicPartition(topic: topic.name, partition: partition.index),
-                    CommittedOffset(
-                        offset: partition.offset, leaderEpoch: partition.leaderEpoch,
-                        metadata: partition.metadata ?? "", commitTime: now)
-                )
-            }
-        }
         let refusal = transactions.verifyOffsetCommit(
             transactionalID: request.transactionalID,
             producer: ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch),
             groupID: request.groupID)
-        let errors = commit(offsets) { known in
-            guard refusal == .none else { return known.map { _ in refusal } }
-            let decision = groups.commitTransactionalOffsets(
+        let results = commit(request.topics, now: now) { known in
+            guard refusal == .none else { return Decision(known.map { _ in refusal }) }
+            return groups.commitTransactionalOffsets(
                 groupID: request.groupID, producerID: request.producerID,
                 membership: GroupMembership(
                     generation: request.generation, memberID: request.memberID, instanceID: request.instanceID),
                 offsets: known, now: now)
-            apply(decision.directives)
-            return decision.answer
         }
-        let response = TxnOffsetCommitResponse(
-            topics: results(of: errors, for: request.topics.map { ($0.name, $0.partitions.map(\.index)) }))
-        committer.whenDurable { context.respond(response) }
+        committer.whenDurable { context.respond(TxnOffsetCommitResponse(topics: results)) }
     }
 
     func endTxn(_ request: EndTxnRequest, _ context: RequestContext) {
@@ -99,33 +88,5 @@ extension BrokerCore {
             outcome: request.commits ? .commit : .abort, apiVersion: context.version, now: now)
         apply(decision.directives)
         committer.whenDurable { context.respond(EndTxnResponse(error: decision.answer)) }
-    }
-
-    /// Commits the offsets of partitions that exist; the others get UNKNOWN_TOPIC_OR_PARTITION.
-    ///
-    /// - Returns: one error per offset, in the order given.
-    func commit(
-        _ offsets: [(TopicPartition, CommittedOffset)],
-        known commitKnown: ([(TopicPartition, CommittedOffset)]) -> [KafkaErrorCode]
-    ) -> [KafkaErrorCode] {
-        let known = offsets.filter { catalog.exists($0.0) }
-        var answers = commitKnown(known).makeIterator()
-        return offsets.map { partition, _ in
-            catalog.exists(partition) ? answers.next() ?? .unknownServerError : .unknownTopicOrPartition
-        }
-    }
-
-    /// Puts errors that were computed partition by partition back under their topics.
-    func results(
-        of errors: [KafkaErrorCode], for topics: [(name: String, partitions: [Int32])]
-    ) -> [OffsetCommitTopicResult] {
-        var next = errors.makeIterator()
-        return topics.map { topic in
-            OffsetCommitTopicResult(
-                name: topic.name,
-                partitions: topic.partitions.map {
-                    OffsetCommitPartitionResult(index: $0, error: next.next() ?? .unknownServerError)
-                })
-        }
     }
 }

@@ -162,6 +162,16 @@ struct RecordBatch: Sendable {
     }
 }
 
+extension TransactionOutcome {
+    /// What a control batch says; nil if it is no marker.
+    init?(marker bytes: UnsafeRawBufferPointer) {
+        var reader = RecordReader(batch: bytes)
+        guard let key = reader.next()?.key, key.count >= 4 else { return nil }
+        let type = bytes.loadUnaligned(fromByteOffset: key.lowerBound + 2, as: Int16.self)
+        self.init(rawValue: Int16(bigEndian: type))
+    }
+}
+
 extension [UInt8] {
     mutating func append<T: FixedWidthInteger>(bigEndian value: T) {
         Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }

@@ -117,6 +117,7 @@ final class BrokerServer: Sendable {
             if core.committer.hasFailed {
                 idle.succeed()
             } else {
+                core.committer.flush()
                 core.committer.whenDurable { idle.succeed() }
             }
         }

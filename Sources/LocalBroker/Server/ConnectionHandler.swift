@@ -9,7 +9,9 @@ import NIOCore
 // - a frame that claims more than the limit, or is no request, closes this connection only; memory for a frame grows
 //   with the bytes that have come, not with the length that it claims;
 // - reading stops while too many requests wait for their answers, while the client does not read its answers, and
-//   while the whole broker waits for its disk.
+//   while the whole broker waits for its disk;
+// - what all connections together hold of unfinished requests and of unread answers is counted; beyond the limits the
+//   connection that holds most is closed.
 //
 /// Cuts the byte stream into requests, keeps the answers in order.
 final class ConnectionHandler: ChannelDuplexHandler {
@@ -24,6 +26,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var slots: Deque<ResponseSlot> = []
     private var isReadWanted = false
     private var isFlushScheduled = false
+    /// The last answer of this turn of the event loop, which is written when all are flushed.
+    private var unwritten: ByteBuffer?
+    private var unflushedBytes = 0
+    /// Bytes of answers that are on their way to the client.
+    private(set) var outboundBytes = 0
+    /// Bytes of requests that are not whole yet, as the broker's sum knows them.
+    private(set) var inboundBytes = 0
     private var isClosing = false
     private(set) var clientHost = ""
     /// Our own address as this client sees it.
@@ -67,11 +76,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
         delayedFetches = [:]
         slots = []
         received = ByteBuffer()
+        countInbound()
+        core.outboundBytes -= unflushedBytes
+        unflushedBytes = 0
+        unwritten = nil
     }
 
     func close() {
         isClosing = true
         context?.close(promise: nil)
+    }
+
+    /// Closes the connection and lets go of what it holds, at once.
+    func abandon() {
+        close()
+        detach()
     }
 
     /// Closes the connection if nothing has happened on it for `limit`.
@@ -86,16 +105,26 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         lastActivity = .now()
         var bytes = unwrapInboundIn(data)
+        guard self.context != nil else { return }
+        core.metrics.receivedBytes.increment(by: bytes.readableBytes)
         if received.readableBytes == 0 {
             received = bytes
         } else {
             received.writeBuffer(&bytes)
         }
         takeRequests()
+        countInbound()
+        core.limitInbound()
     }
 
+    private func countInbound() {
+        core.inboundBytes += received.readableBytes - inboundBytes
+        inboundBytes = received.readableBytes
+    }
+
+    /// Takes up what has been received, as far as there is room for its answers.
     private func takeRequests() {
-        while !isClosing, slots.count < limits.maximumRequestsInFlight, let frame = nextFrame() {
+        while !isClosing, !core.isOverloaded, slots.count < limits.maximumRequestsInFlight, let frame = nextFrame() {
             let slot = ResponseSlot(connection: self)
             slots.append(slot)
             do throws(WireError) {
@@ -109,6 +138,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         } else if received.readerIndex > 1 << 16 {
             received.discardReadBytes()
         }
+        countInbound()
     }
 
     private func nextFrame() -> ByteBuffer? {
@@ -148,15 +178,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func write(_ frame: ByteBuffer, _ context: ChannelHandlerContext) {
-        let byteCount = frame.readableBytes
-        guard byteCount >= BrokerCore.largeAnswerBytes else {
-            context.write(wrapOutboundOut(frame), promise: nil)
-            return
-        }
-        core.outboundBytes += byteCount
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { [core] _ in core.outboundBytes -= byteCount }
-        context.write(wrapOutboundOut(frame), promise: promise)
+        if let unwritten { context.write(wrapOutboundOut(unwritten), promise: nil) }
+        unwritten = frame
+        unflushedBytes += frame.readableBytes
+        core.outboundBytes += frame.readableBytes
+        core.metrics.sentBytes.increment(by: frame.readableBytes)
     }
 
     /// One flush for all that is answered in this turn of the event loop.
@@ -166,8 +192,24 @@ final class ConnectionHandler: ChannelDuplexHandler {
         context.eventLoop.assumeIsolated().execute { [self] in
             isFlushScheduled = false
             lastActivity = .now()
-            self.context?.flush()
+            flush()
         }
+    }
+
+    /// Hands the answers to the channel; they count as outbound until the client has taken the last of them.
+    private func flush() {
+        guard let context, let last = unwritten else { return }
+        unwritten = nil
+        let byteCount = unflushedBytes
+        unflushedBytes = 0
+        outboundBytes += byteCount
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in
+            outboundBytes -= byteCount
+            core.outboundBytes -= byteCount
+        }
+        context.writeAndFlush(wrapOutboundOut(last), promise: promise)
+        core.limitOutbound()
     }
 
     // MARK: Back-pressure
@@ -185,7 +227,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    func resumeReading() {
+    /// Goes on after the broker was overloaded.
+    func resume() {
+        if received.readableBytes > 0 { takeRequests() }
+        resumeReading()
+    }
+
+    private func resumeReading() {
         guard isReadWanted, let context, mayRead(context) else { return }
         isReadWanted = false
         context.read()
@@ -227,11 +275,29 @@ struct RequestContext {
     let clientHost: String
     let slot: ResponseSlot
     let logger: Logger
+    /// Where the time until the answer is recorded.
+    let latency: Metrics.Timer?
+    private let started = NIODeadline.now()
+
+    init(
+        api: API, version: Int16, correlationID: Int32, clientID: String, clientHost: String, slot: ResponseSlot,
+        logger: Logger, latency: Metrics.Timer? = nil
+    ) {
+        self.api = api
+        self.version = version
+        self.correlationID = correlationID
+        self.clientID = clientID
+        self.clientHost = clientHost
+        self.slot = slot
+        self.logger = logger
+        self.latency = latency
+    }
 
     var connection: ConnectionHandler? { slot.connection }
 
     @inline(never)
     func respond(_ response: some WireStructure, sizeHint: Int = 128) {
+        latency?.recordNanoseconds((NIODeadline.now() - started).nanoseconds)
         do throws(WireError) {
             slot.fill(
                 try ResponseFrame.encode(

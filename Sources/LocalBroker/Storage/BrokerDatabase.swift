@@ -76,8 +76,8 @@ struct BrokerDatabase: Sendable {
         configuration.prepareDatabase { database in
             // In WAL mode NORMAL is enough for a killed process: a commit has been handed to the operating system.
             try database.execute(sql: "PRAGMA synchronous = \(syncsToDisk ? "FULL" : "NORMAL")")
-            // A checkpoint writes pages back (and syncs them); fewer, larger ones cost less.
-            try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+            // `Checkpointer` does it; this is for what is written without it (the registry alone).
+            try database.execute(sql: "PRAGMA wal_autocheckpoint = 100000")
             try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
             // In KiB. Appending needs few pages; readers go through the log once.
             try database.execute(sql: "PRAGMA cache_size = \(database.configuration.readonly ? -1000 : -8000)")
@@ -111,15 +111,40 @@ struct BrokerDatabase: Sendable {
         }
     }
 
-    private static func damaged(_ path: String, _ cause: any Error) -> OrchestraError {
+    static func damaged(_ path: String, _ cause: any Error) -> OrchestraError {
         OrchestraError(
             .quarantined, "the database \(path) cannot be read",
             nextStep: "restore it from a copy, or move the data folder away to start empty", cause: cause)
     }
 
+    /// Opens a database that exists, to look at it only.
+    ///
+    /// - Throws: ``OrchestraError`` `quarantined` if it is foreign or of another version; what SQLite throws.
+    static func openForReading(_ path: String) throws -> DatabaseQueue {
+        try refuseForeignFile(path)
+        var configuration = Configuration()
+        configuration.label = "broker check"
+        configuration.readonly = true
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        let applied = try refuseForeignSchema(queue, path)
+        guard applied.isSuperset(of: BrokerSchema.migrator.migrations) else {
+            throw OrchestraError(
+                .quarantined, "\(path) was written by an older version, or never completely made",
+                nextStep: "start the broker on it once, then check it again")
+        }
+        return queue
+    }
+
     private static func migrate(_ pool: DatabasePool) throws {
+        try refuseForeignSchema(pool, pool.path)
+        try BrokerSchema.migrator.migrate(pool)
+    }
+
+    /// - Returns: the migrations that have been applied.
+    @discardableResult
+    private static func refuseForeignSchema(_ reader: some DatabaseReader, _ path: String) throws -> Set<String> {
         let migrator = BrokerSchema.migrator
-        let (applied, foreignTables, applicationID) = try pool.read { database in
+        let (applied, foreignTables, applicationID) = try reader.read { database in
             (
                 try migrator.appliedIdentifiers(database),
                 try Int.fetchOne(database, sql: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'") ?? 0,
@@ -128,17 +153,17 @@ struct BrokerDatabase: Sendable {
         }
         if applicationID == 0, foreignTables > 0 {
             throw OrchestraError(
-                .quarantined, "\(pool.path) is a database of another program",
+                .quarantined, "\(path) is a database of another program",
                 nextStep: "choose another data folder")
         }
         let newer = applied.filter { $0.hasPrefix(BrokerSchema.prefix) }.subtracting(migrator.migrations)
         guard newer.isEmpty else {
             throw OrchestraError(
                 .quarantined,
-                "\(pool.path) was written by a newer version (schema \(newer.sorted().joined(separator: ", ")))",
+                "\(path) was written by a newer version (schema \(newer.sorted().joined(separator: ", ")))",
                 nextStep: "use that version of orchestra, or another data folder")
         }
-        try migrator.migrate(pool)
+        return applied
     }
 }
 

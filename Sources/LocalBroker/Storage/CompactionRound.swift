@@ -25,11 +25,14 @@ struct CompactionRound: Sendable {
         var uncompactedBytes: Int64
         var nextDeleteHorizon: Int64?
         var hasRun = false
+        var hasSeenCompressed = false
+        /// Abort markers that may go once their transactions are off the aborted list: row id by offset.
+        var retiredMarkers: [Int64: Int64] = [:]
     }
 
     /// - Throws: what SQLite throws; the log is consistent at every point in between.
     func run(in pool: DatabasePool) async throws -> Outcome {
-        let before = try await pool.read { try counts($0, boundary: compactedOffset) }
+        let before = try await pool.read { try counts($0, boundary: compactedOffset, horizonsAfter: .min) }
         let isWorthIt =
             before.uncompactedBytes > 0
             && Double(before.uncompactedBytes)
@@ -50,18 +53,24 @@ struct CompactionRound: Sendable {
             }
             if !isRoom { break }
         }
-        try await rewrite(&compactor, upTo: end, in: pool)
+        let retiredMarkers = try await rewrite(&compactor, upTo: end, in: pool)
         let compacted = end
         try await pool.write { database in
             try database.execute(
                 sql: "UPDATE log_partition SET compacted_offset = ? WHERE id = ?", arguments: [compacted, partitionID])
         }
-        var after = try await pool.read { try counts($0, boundary: compacted) }
+        var after = try await pool.read { try counts($0, boundary: compacted, horizonsAfter: now) }
         after.hasRun = true
+        after.hasSeenCompressed = compactor.hasSeenCompressed
+        after.retiredMarkers = retiredMarkers
         return after
     }
 
-    private func rewrite(_ compactor: inout Compactor, upTo end: Int64, in pool: DatabasePool) async throws {
+    /// - Returns: the retired abort markers: row id by offset.
+    private func rewrite(
+        _ compactor: inout Compactor, upTo end: Int64, in pool: DatabasePool
+    ) async throws -> [Int64: Int64] {
+        var retired: [Int64: Int64] = [:]
         var position = logStartOffset
         let lastOffset = try await pool.read { database in
             try Int64.fetchOne(
@@ -78,17 +87,28 @@ struct CompactionRound: Sendable {
                 position = header.lastOffset + 1
                 guard header.lastOffset != lastOffset else { continue }
                 let action = compactor.action(for: batch)
-                if action != .keep { actions.append((batch.rowID, action)) }
+                switch action {
+                case .keep: break
+                case .retire(let offset): retired[offset] = batch.rowID
+                case .delete, .setHorizon, .replace: actions.append((batch.rowID, action))
+                }
             }
             let changes = actions
             if !changes.isEmpty { try await pool.write { try Self.apply(changes, to: $0) } }
         }
+        return retired
+    }
+
+    /// Deletes single batches.
+    static func delete(rows: [Int64], in pool: DatabasePool) async throws {
+        guard !rows.isEmpty else { return }
+        try await pool.write { try apply(rows.map { ($0, .delete) }, to: $0) }
     }
 
     private static func apply(_ actions: [(rowID: Int64, action: Compactor.Action)], to database: Database) throws {
         for (rowID, action) in actions {
             switch action {
-            case .keep: break
+            case .keep, .retire: break
             case .delete:
                 let delete = try SQLiteStatement("DELETE FROM batch WHERE id = ?", in: database)
                 delete.bind(1, rowID)
@@ -142,18 +162,20 @@ struct CompactionRound: Sendable {
         return header
     }
 
-    private func counts(_ database: Database, boundary: Int64) throws -> Outcome {
+    /// - Parameter horizonsAfter: what was due by then has been dealt with: it goes, or waits for another round.
+    private func counts(_ database: Database, boundary: Int64, horizonsAfter: Int64) throws -> Outcome {
         let query = try SQLiteStatement(
             """
             SELECT SUM(CASE WHEN last_offset < ? THEN size END), SUM(CASE WHEN last_offset >= ? THEN size END),
-                (SELECT MIN(delete_horizon) FROM batch WHERE partition_id = ? AND delete_horizon IS NOT NULL)
+                (SELECT MIN(delete_horizon) FROM batch WHERE partition_id = ? AND delete_horizon > ?)
             FROM batch WHERE partition_id = ?
             """, in: database)
         defer { query.reset() }
         query.bind(1, boundary)
         query.bind(2, boundary)
         query.bind(3, partitionID)
-        query.bind(4, partitionID)
+        query.bind(4, horizonsAfter)
+        query.bind(5, partitionID)
         _ = try query.step()
         return Outcome(
             compactedOffset: boundary, compactedBytes: query.integer(0), uncompactedBytes: query.integer(1),

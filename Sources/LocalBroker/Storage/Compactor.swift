@@ -4,11 +4,13 @@ import GRDB
 //
 // - Only what lies below the last stable offset is touched; offsets never change, a batch keeps its first and its last
 //   offset even if records between them go. The log's last batch is never touched, so a reader always finds the end.
-// - Records of aborted transactions go, and markers of committed ones, which no reader needs. Abort markers stay,
-//   because readers need them as long as the aborted list names their transaction.
+// - Records of aborted transactions go, and markers of committed ones, which no reader needs. An abort marker stays for
+//   `delete.retention.ms` more; then its transaction is taken off the aborted list, and only then the marker goes: a
+//   reader that finds a transaction on the list skips everything of its producer up to the marker.
 // - A tombstone stays for `delete.retention.ms` from the round in which it became the newest of its key: its batch
 //   gets a horizon then. Readers that lag longer start anew.
-// - Compressed batches are kept whole; and as they may hold older values of any key, no tombstone above one goes.
+// - Compressed batches are kept whole (their keys are not looked into; only aborted ones go); and as they may hold older
+//   values of any key, no tombstone above one goes. Compacted topics want producers with `compression.type=none`.
 //
 /// Decides what remains of single batches.
 struct Compactor {
@@ -27,21 +29,24 @@ struct Compactor {
         /// Keep it until maintenance looks at its tombstones again.
         case setHorizon(Int64)
         case replace([UInt8], horizon: Int64?)
+        /// An abort marker whose time has come: it goes once its transaction is off the aborted list.
+        case retire(markerOffset: Int64)
     }
 
     /// The newest offset of each key in the part of the log that was not compacted before.
     private(set) var newest: [[UInt8]: Int64] = [:]
     private(set) var isFull = false
     private var keyBytes = 0
-    private var hasSeenCompressed = false
+    private(set) var hasSeenCompressed = false
 
-    let aborted: [AbortedTransaction]
+    /// By producer id.
+    private let aborted: [Int64: [AbortedTransaction]]
     let now: Int64
     let deleteRetention: Int64
     let maximumKeyBytes: Int
 
     init(aborted: [AbortedTransaction], now: Int64, deleteRetention: Int64, maximumKeyBytes: Int = 32 << 20) {
-        self.aborted = aborted
+        self.aborted = Dictionary(grouping: aborted, by: \.producerID)
         self.now = now
         self.deleteRetention = deleteRetention
         self.maximumKeyBytes = maximumKeyBytes
@@ -80,7 +85,11 @@ struct Compactor {
     mutating func action(for batch: StoredBatch) -> Action {
         batch.bytes.withUnsafeBytes { raw in
             guard let header = RecordBatchHeader(raw) else { return .keep }
-            if header.isControl { return isCommitMarker(raw) ? .delete : .keep }
+            if header.isControl {
+                guard TransactionOutcome(marker: raw) != .commit else { return .delete }
+                guard let horizon = batch.deleteHorizon else { return .setHorizon(saturatingSum(now, deleteRetention)) }
+                return horizon <= now ? .retire(markerOffset: header.baseOffset) : .keep
+            }
             if isAborted(header) { return .delete }
             if header.isCompressed {
                 hasSeenCompressed = true
@@ -137,15 +146,8 @@ struct Compactor {
 
     private func isAborted(_ header: RecordBatchHeader) -> Bool {
         guard header.isTransactional, !header.isControl else { return false }
-        return aborted.contains {
-            $0.producerID == header.producerID && $0.firstOffset <= header.baseOffset
-                && header.baseOffset <= $0.lastOffset
-        }
-    }
-
-    private func isCommitMarker(_ raw: UnsafeRawBufferPointer) -> Bool {
-        var reader = RecordReader(batch: raw)
-        guard let key = reader.next()?.key, key.count >= 4 else { return false }
-        return raw[key.lowerBound + 2] == 0 && raw[key.lowerBound + 3] == UInt8(TransactionOutcome.commit.rawValue)
+        return aborted[header.producerID]?.contains {
+            $0.firstOffset <= header.baseOffset && header.baseOffset <= $0.lastOffset
+        } ?? false
     }
 }

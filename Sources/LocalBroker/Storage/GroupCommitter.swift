@@ -7,6 +7,9 @@ import NIOCore
 // becomes the next one. The loop changes its own state at once, hands the same changes over as operations, and lets
 // nobody see their effect before they are on disk: what a client is told waits in `whenDurable`.
 //
+// Some changes are not worth a transaction of their own, because no client has been promised them yet: they ride with
+// the next one (`ride`). Order is kept among all changes, so whatever is on disk is a prefix of what has happened.
+//
 //     collecting ── seal ──▶ writing ── committed ──▶ completions run, the next collection is sealed
 //                              └────── failed ─────▶ the broker stops: its memory is ahead of its disk
 //
@@ -18,15 +21,19 @@ final class GroupCommitter {
     private let eventLoop: any EventLoop
     /// Called when a transaction failed. Nothing is acknowledged after it.
     private let onFailure: (any Error) -> Void
-    private let commitTimer = Metrics.Timer(label: "orchestra_broker_commit_seconds")
-
     private var operations: [WriteOperation] = []
+    /// False while `operations` holds only what may wait for others.
+    private var mustSeal = false
+    /// Where in `operations` the row of a transactional id is: only its last version has to be written.
+    private var transactionRows: [String: Int] = [:]
     private var completions: [() -> Void] = []
     private var dirtyLogs: [PartitionLog] = []
     private var pendingBytes = 0
 
     private var writing: Sealed?
     private var isSealScheduled = false
+    private let checkpointer: Checkpointer?
+    private let metrics: CommitMetrics
     private(set) var hasFailed = false
     /// Bytes of record batches that wait for the disk.
     private(set) var outstandingBytes = 0
@@ -39,16 +46,55 @@ final class GroupCommitter {
         var byteCount: Int
     }
 
-    init(pool: DatabasePool, eventLoop: any EventLoop, onFailure: @escaping (any Error) -> Void) {
+    /// What may wait at most for another change to come along.
+    private static let maximumRiders = 1_000
+
+    init(
+        pool: DatabasePool, checkpointer: Checkpointer? = nil, eventLoop: any EventLoop,
+        onFailure: @escaping (any Error) -> Void
+    ) {
         self.pool = pool
+        self.checkpointer = checkpointer
         self.eventLoop = eventLoop
         self.onFailure = onFailure
+        metrics = CommitMetrics()
     }
 
     /// Adds a change to the next transaction.
     func write(_ operation: WriteOperation) {
-        operations.append(operation)
+        add(operation)
+        mustSeal = true
         scheduleSeal()
+    }
+
+    /// Adds a change to the next transaction, whenever somebody else needs one; ``whenDurable(_:)`` does not wait for it.
+    ///
+    /// For changes that may be lost when the process is killed, as long as nothing that came later survives.
+    func ride(_ operation: WriteOperation) {
+        add(operation)
+        if operations.count > Self.maximumRiders { flush() }
+    }
+
+    /// Writes also what could wait.
+    func flush() {
+        guard !operations.isEmpty else { return }
+        mustSeal = true
+        scheduleSeal()
+    }
+
+    private func add(_ operation: WriteOperation) {
+        switch operation {
+        case .transaction(.persist(let row)):
+            if let index = transactionRows[row.transactionalID] {
+                operations[index] = operation
+                return
+            }
+            transactionRows[row.transactionalID] = operations.count
+        case .transaction(.remove(let transactionalID)):
+            transactionRows[transactionalID] = nil
+        default: break
+        }
+        operations.append(operation)
     }
 
     /// Adds a batch that has its place in `log` already, or a change of the log's ledger if `batch` is nil.
@@ -68,7 +114,7 @@ final class GroupCommitter {
     /// Runs `completion` once every change made so far is on disk: now, if there is none on its way.
     func whenDurable(_ completion: @escaping () -> Void) {
         guard !hasFailed else { return }
-        if !operations.isEmpty || !dirtyLogs.isEmpty {
+        if mustSeal || !dirtyLogs.isEmpty {
             completions.append(completion)
         } else if writing != nil {
             writing?.completions.append(completion)
@@ -76,8 +122,6 @@ final class GroupCommitter {
             completion()
         }
     }
-
-    var isIdle: Bool { operations.isEmpty && dirtyLogs.isEmpty && writing == nil }
 
     private func scheduleSeal() {
         guard writing == nil, !isSealScheduled, !hasFailed else { return }
@@ -90,7 +134,7 @@ final class GroupCommitter {
     }
 
     private func seal() {
-        guard writing == nil, !hasFailed, !operations.isEmpty || !dirtyLogs.isEmpty else { return }
+        guard writing == nil, !hasFailed, mustSeal || !dirtyLogs.isEmpty else { return }
         var visible: [(log: PartitionLog, nextOffset: Int64, lastStableOffset: Int64)] = []
         visible.reserveCapacity(dirtyLogs.count)
         for log in dirtyLogs {
@@ -101,7 +145,10 @@ final class GroupCommitter {
         }
         let sealed = operations
         writing = Sealed(completions: completions, visible: visible, byteCount: pendingBytes)
+        metrics.groupSize.record(operations.count)
         operations = []
+        mustSeal = false
+        transactionRows.removeAll(keepingCapacity: true)
         completions = []
         dirtyLogs = []
         pendingBytes = 0
@@ -126,7 +173,7 @@ final class GroupCommitter {
     }
 
     private func finish(_ result: Result<Void, any Error>, started: NIODeadline) {
-        commitTimer.recordNanoseconds((NIODeadline.now() - started).nanoseconds)
+        metrics.duration.recordNanoseconds((NIODeadline.now() - started).nanoseconds)
         guard let finished = writing else { return }
         writing = nil
         outstandingBytes -= finished.byteCount
@@ -138,6 +185,7 @@ final class GroupCommitter {
             for completion in finished.completions { completion() }
             onCommit?()
             seal()
+            checkpointer?.note(bytes: finished.byteCount)
         case .failure(let error):
             hasFailed = true
             onFailure(error)

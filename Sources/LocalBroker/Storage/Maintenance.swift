@@ -47,7 +47,10 @@ struct Maintenance: Sendable {
         for compaction in plan.compactions {
             try Task.checkCancellation()
             let outcome = try await compaction.run(in: pool)
-            eventLoop.execute { [core] in core.value.finish(compaction, outcome) }
+            let durable = eventLoop.makePromise(of: Void.self)
+            eventLoop.execute { [core] in core.value.finish(compaction, outcome) { durable.succeed() } }
+            try await wait(for: durable)
+            try await CompactionRound.delete(rows: Array(outcome.retiredMarkers.values), in: pool)
         }
         // A burst of work leaves SQLite's page caches full.
         if plan.isQuiet { pool.releaseMemory() }
@@ -57,9 +60,25 @@ struct Maintenance: Sendable {
         let outcome = try await pool.read { try retention.find(in: $0) }
         let durable = eventLoop.makePromise(of: Void.self)
         eventLoop.execute { [core] in core.value.finish(retention, outcome) { durable.succeed() } }
-        try await durable.futureResult.get()
-        guard outcome.hasGarbage else { return }
-        try await Retention.deleteBatches(of: retention.partitionID, before: outcome.logStartOffset, in: pool)
+        try await wait(for: durable)
+        if outcome.hasGarbage {
+            try await Retention.deleteBatches(of: retention.partitionID, before: outcome.logStartOffset, in: pool)
+        }
+        eventLoop.execute { [core] in
+            guard let (_, log) = core.value.catalog.find(partitionID: retention.partitionID),
+                log.logStartOffset == outcome.logStartOffset
+            else { return }
+            log.hasGarbage = false
+        }
+    }
+
+    /// Waits for a commit. One that failed is never told of; but then the broker stops, and cancels this task.
+    private func wait(for durable: EventLoopPromise<Void>) async throws {
+        try await withTaskCancellationHandler {
+            try await durable.futureResult.get()
+        } onCancel: {
+            durable.fail(CancellationError())
+        }
     }
 
     /// Deletes what deleted topics have left.
@@ -85,6 +104,8 @@ extension BrokerCore {
     func planMaintenance() -> MaintenancePlan {
         closeIdleConnections()
         let now = now
+        // Records carry the time of the wall clock, and so must what is compared with them.
+        let recordTime = Self.wallClock().millisecondsSinceEpoch
         var plan = MaintenancePlan()
         let isBusy = appendedBytesInRound >= Self.busyRoundBytes
         plan.isQuiet = wasBusy && !isBusy
@@ -93,8 +114,8 @@ extension BrokerCore {
         for topic in catalog.byName.values {
             for log in topic.partitions where log.nextOffset > 0 {
                 expireProducers(log, now)
-                plan.retentions += retention(log, topic.configuration, now.millisecondsSinceEpoch)
-                plan.compactions += compaction(log, topic.configuration, now.millisecondsSinceEpoch)
+                plan.retentions += retention(log, topic.configuration, recordTime)
+                plan.compactions += compaction(log, topic.configuration, recordTime)
             }
         }
         return plan
@@ -108,15 +129,17 @@ extension BrokerCore {
     }
 
     private func retention(_ log: PartitionLog, _ configuration: TopicConfiguration, _ now: Int64) -> [Retention] {
-        guard configuration.deletesOldBatches, log.logStartOffset < log.lastStableOffset,
-            now >= log.nextRetentionCheck || configuration.retentionBytes >= 0
-        else { return [] }
+        let mayExpire = configuration.deletesOldBatches && log.logStartOffset < log.lastStableOffset
+        let isTimeDue = mayExpire && now >= log.nextRetentionCheck
+        let isSizeDue = mayExpire && configuration.retentionBytes >= 0 && log.measuredAtBytes != log.appendedBytes
+        guard isTimeDue || isSizeDue || log.hasGarbage else { return [] }
+        log.measuredAtBytes = log.appendedBytes
         return [
             Retention(
                 partitionID: log.id, logStartOffset: log.logStartOffset, upperBound: log.lastStableOffset,
-                oldestTimestamp: configuration.retentionMilliseconds < 0
-                    ? nil : now - configuration.retentionMilliseconds,
-                maximumBytes: configuration.retentionBytes < 0 ? nil : configuration.retentionBytes)
+                oldestTimestamp: mayExpire && configuration.retentionMilliseconds >= 0
+                    ? now - configuration.retentionMilliseconds : nil,
+                maximumBytes: mayExpire && configuration.retentionBytes >= 0 ? configuration.retentionBytes : nil)
         ]
     }
 
@@ -154,14 +177,15 @@ extension BrokerCore {
                 let (expiry, overflow) = (outcome.firstTimestamp ?? 0).addingReportingOverflow(retentionMilliseconds)
                 log.nextRetentionCheck = outcome.firstTimestamp == nil ? 0 : overflow ? .max : expiry
             } else {
-                log.nextRetentionCheck = now.millisecondsSinceEpoch + Self.recheckMilliseconds
+                log.nextRetentionCheck = Self.wallClock().millisecondsSinceEpoch + Self.recheckMilliseconds
             }
             if outcome.logStartOffset > log.logStartOffset { raiseStart(of: log, to: outcome.logStartOffset) }
         }
         committer.whenDurable(whenDurable)
     }
 
-    private func raiseStart(of log: PartitionLog, to offset: Int64) {
+    /// Raises a log's start; what lies before goes in the next round of maintenance.
+    func raiseStart(of log: PartitionLog, to offset: Int64) {
         log.advanceStart(to: offset)
         committer.write(
             .setLogStart(partitionID: log.id, logStartOffset: log.logStartOffset, nextOffset: log.nextOffset))
@@ -171,17 +195,31 @@ extension BrokerCore {
             metadata: ["topic": "\(log.topicName)", "partition": "\(log.number)", "log start": "\(offset)"])
     }
 
-    func finish(_ compaction: CompactionRound, _ outcome: CompactionRound.Outcome) {
-        guard let (_, log) = catalog.find(partitionID: compaction.partitionID) else { return }
+    /// Takes note of a round of compaction; `whenDurable` runs once retired markers may go.
+    func finish(
+        _ compaction: CompactionRound, _ outcome: CompactionRound.Outcome, whenDurable: @escaping () -> Void
+    ) {
+        defer { committer.whenDurable(whenDurable) }
+        guard let (topic, log) = catalog.find(partitionID: compaction.partitionID) else { return }
+        if !outcome.retiredMarkers.isEmpty {
+            log.ledger.forgetAborted(markersAt: Set(outcome.retiredMarkers.keys))
+            committer.append(nil, to: log)
+        }
+        if outcome.hasSeenCompressed, !log.hasToldOfCompression {
+            log.hasToldOfCompression = true
+            logger.warning(
+                "compressed batches of a compacted topic are kept whole; let its producers send them uncompressed",
+                metadata: ["topic": "\(log.topicName)", "partition": "\(log.number)"])
+        }
         log.noteCompaction(
             upTo: outcome.compactedOffset, compactedBytes: outcome.compactedBytes,
             // What came meanwhile may be counted twice, but never not at all: the next round counts anew.
             uncompactedBytes: outcome.uncompactedBytes + log.appendedBytes - compaction.appendedBytes)
-        // A horizon that has passed and is still there is held by a compressed batch: no need to look all the time.
-        log.nextDeleteHorizon = outcome.nextDeleteHorizon.map { $0 > compaction.now ? $0 : compaction.now + 3_600_000 }
+        log.nextDeleteHorizon = outcome.nextDeleteHorizon
         // What is left is too new to be compacted: no need to look at it all the time.
         let isHeldBack = outcome.hasRun && outcome.compactedOffset < compaction.upperBound
-        log.nextCompactionCheck = isHeldBack ? compaction.now + Self.recheckMilliseconds : 0
+        let lag = topic.configuration.minimumCompactionLagMilliseconds
+        log.nextCompactionCheck = isHeldBack ? compaction.now + min(lag, Self.recheckMilliseconds) : 0
         if outcome.hasRun {
             logger.debug(
                 "log compacted",

@@ -33,6 +33,12 @@ final class PartitionLog {
     private(set) var uncompactedBytes: Int64?
     /// Bytes of all batches since the broker started.
     private(set) var appendedBytes: Int64 = 0
+    /// Batches before the log's start may still lie in the database.
+    var hasGarbage: Bool
+    /// ``appendedBytes`` when the log's size was last measured.
+    var measuredAtBytes: Int64 = -1
+    /// Somebody has been told that compressed batches are not compacted.
+    var hasToldOfCompression = false
     /// Maintenance need not look before this, in milliseconds since 1970.
     var nextRetentionCheck: Int64 = 0
     var nextCompactionCheck: Int64 = 0
@@ -48,6 +54,7 @@ final class PartitionLog {
         highWatermark = stored.nextOffset
         tailStartOffset = stored.nextOffset
         compactedOffset = stored.compactedOffset
+        hasGarbage = stored.logStartOffset > 0
         self.ledger = ledger
         lastStableOffset = ledger.lastStableOffset(logEndOffset: stored.nextOffset)
     }
@@ -80,7 +87,17 @@ final class PartitionLog {
     func advanceStart(to offset: Int64) {
         guard offset > logStartOffset else { return }
         logStartOffset = offset
+        hasGarbage = true
         ledger.truncate(before: offset)
+    }
+
+    /// Makes maintenance look at everything again.
+    func forgetMaintenance() {
+        compactedBytes = nil
+        measuredAtBytes = -1
+        nextRetentionCheck = 0
+        nextCompactionCheck = 0
+        nextDeleteHorizon = 0
     }
 
     /// Takes note of what a round of compaction has counted.

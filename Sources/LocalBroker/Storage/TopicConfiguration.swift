@@ -137,7 +137,13 @@ struct TopicConfiguration: Sendable {
         }
     }
 
-    private static func items(of list: String) -> [String] {
+    /// The items of a setting that is a list; nil if it is none.
+    func items(of name: String) -> [String]? {
+        guard case .list? = Self.byName[name]?.kind else { return nil }
+        return Self.items(of: value(name))
+    }
+
+    static func items(of list: String) -> [String] {
         list.split { $0 == "," || $0 == " " }.map(String.init)
     }
 }

@@ -119,6 +119,13 @@ extension WriteOperation {
             delete.bind(2, bound)
             try delete.run()
         }
+        for offset in changes.removedAborted {
+            let delete = try SQLiteStatement(
+                "DELETE FROM aborted WHERE partition_id = ? AND last_offset = ?", in: database)
+            delete.bind(1, partitionID)
+            delete.bind(2, offset)
+            try delete.run()
+        }
     }
 
     // MARK: Topics

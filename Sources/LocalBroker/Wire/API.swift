@@ -18,14 +18,18 @@ struct API: Sendable {
     func isFlexible(_ version: Int16) -> Bool { version >= flexibleSince }
 
     /// Every API of this broker, by its number.
-    static let all: [API] = [
+    static let all = table.sorted { $0.key.rawValue < $1.key.rawValue }
+
+    private static let table: [API] = [
         ProduceRequest.api, FetchRequest.api, ListOffsetsRequest.api, MetadataRequest.api,
         OffsetCommitRequest.api, OffsetFetchRequest.api, FindCoordinatorRequest.api, JoinGroupRequest.api,
         HeartbeatRequest.api, LeaveGroupRequest.api, SyncGroupRequest.api, DescribeGroupsRequest.api,
         ListGroupsRequest.api, ApiVersionsRequest.api, CreateTopicsRequest.api, DeleteTopicsRequest.api,
         InitProducerIDRequest.api, OffsetForLeaderEpochRequest.api, AddPartitionsToTxnRequest.api,
         AddOffsetsToTxnRequest.api, EndTxnRequest.api, TxnOffsetCommitRequest.api, DescribeConfigsRequest.api,
-        CreatePartitionsRequest.api, DeleteGroupsRequest.api, DescribeClusterRequest.api,
+        CreatePartitionsRequest.api, DeleteGroupsRequest.api, DescribeClusterRequest.api, DeleteRecordsRequest.api,
+        AlterConfigsRequest.api, IncrementalAlterConfigsRequest.api, OffsetDeleteRequest.api,
+        DescribeProducersRequest.api, DescribeTransactionsRequest.api, ListTransactionsRequest.api,
     ]
 
     private static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
@@ -51,6 +55,7 @@ enum APIKey: Int16, Hashable, Sendable {
     case apiVersions = 18
     case createTopics = 19
     case deleteTopics = 20
+    case deleteRecords = 21
     case initProducerID = 22
     case offsetForLeaderEpoch = 23
     case addPartitionsToTxn = 24
@@ -58,7 +63,13 @@ enum APIKey: Int16, Hashable, Sendable {
     case endTxn = 26
     case txnOffsetCommit = 28
     case describeConfigs = 32
+    case alterConfigs = 33
     case createPartitions = 37
     case deleteGroups = 42
+    case incrementalAlterConfigs = 44
+    case offsetDelete = 47
     case describeCluster = 60
+    case describeProducers = 61
+    case describeTransactions = 65
+    case listTransactions = 66
 }

@@ -235,6 +235,15 @@ struct WireCodec {
         _ value: inout [Element]?, since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
         guard includes(since, until) else { return }
+        try elements(
+            &value, blank: Element(), each: { wire, element throws(WireError) in try wire.structure(&element) })
+    }
+
+    /// An array of anything: its count (-1 for null), then its elements.
+    private mutating func elements<Element>(
+        _ value: inout [Element]?, blank: @autoclosure () -> Element,
+        each: (inout WireCodec, inout Element) throws(WireError) -> Void
+    ) throws(WireError) {
         if isReading {
             guard let count = try readCount() else {
                 value = nil
@@ -243,8 +252,8 @@ struct WireCodec {
             var elements: [Element] = []
             elements.reserveCapacity(min(count, 256))
             for _ in 0..<count {
-                var element = Element()
-                try structure(&element)
+                var element = blank()
+                try each(&self, &element)
                 elements.append(element)
             }
             value = elements
@@ -252,7 +261,7 @@ struct WireCodec {
             writeLength(value.count)
             for element in value {
                 var copy = element
-                try structure(&copy)
+                try each(&self, &copy)
             }
         } else {
             writeLength(-1)
@@ -262,17 +271,17 @@ struct WireCodec {
     @inline(never)
     mutating func int32Array(_ value: inout [Int32], since: Int16 = 0, until: Int16 = .max) throws(WireError) {
         guard includes(since, until) else { return }
-        if isReading {
-            value = []
-            for _ in 0..<(try readCount() ?? 0) {
-                var element: Int32 = 0
-                try int32(&element)
-                value.append(element)
-            }
-        } else {
-            writeLength(value.count)
-            for element in value { buffer.writeInteger(element) }
-        }
+        var optional: [Int32]? = value
+        try elements(&optional, blank: 0, each: { wire, element throws(WireError) in try wire.int32(&element) })
+        if isReading { value = optional ?? [] }
+    }
+
+    @inline(never)
+    mutating func int64Array(_ value: inout [Int64], since: Int16 = 0, until: Int16 = .max) throws(WireError) {
+        guard includes(since, until) else { return }
+        var optional: [Int64]? = value
+        try elements(&optional, blank: 0, each: { wire, element throws(WireError) in try wire.int64(&element) })
+        if isReading { value = optional ?? [] }
     }
 
     @inline(never)
@@ -289,27 +298,7 @@ struct WireCodec {
         _ value: inout [String]?, since: Int16 = 0, until: Int16 = .max
     ) throws(WireError) {
         guard includes(since, until) else { return }
-        if isReading {
-            guard let count = try readCount() else {
-                value = nil
-                return
-            }
-            var elements: [String] = []
-            for _ in 0..<count {
-                var element = ""
-                try string(&element)
-                elements.append(element)
-            }
-            value = elements
-        } else if let value {
-            writeLength(value.count)
-            for element in value {
-                var copy = element
-                try string(&copy)
-            }
-        } else {
-            writeLength(-1)
-        }
+        try elements(&value, blank: "", each: { wire, element throws(WireError) in try wire.string(&element) })
     }
 
     /// A structure: its fields, then in flexible versions its tagged fields.

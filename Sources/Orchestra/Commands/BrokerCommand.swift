@@ -16,13 +16,19 @@ struct BrokerCommand: AsyncParsableCommand {
 
               orchestra broker --data-dir .orchestra --listen 127.0.0.1:9092
               kcat -b 127.0.0.1:9092 -L
-            """)
+
+            What it has acknowledged survives the end of the process, however violent; with --fsync also a power failure.
+            """,
+        subcommands: [BrokerCheckCommand.self])
 
     @Option(help: ArgumentHelp("Where to speak Kafka's protocol (broker.listen).", valueName: "host:port"))
     var listen: String?
 
     @Option(help: ArgumentHelp("Where the schema registry answers (registry.listen).", valueName: "host:port"))
     var registryListen: String?
+
+    @Flag(help: "Flush each commit to the disk before it is acknowledged (broker.fsync).")
+    var fsync = false
 
     @Flag(name: .customLong("no-kafka"), help: "Run the registry alone, beside a Kafka of your own.")
     var withoutKafka = false
@@ -42,6 +48,7 @@ struct BrokerCommand: AsyncParsableCommand {
     func run() async throws {
         let flags: [ConfigurationFlag?] = [
             .init(ConfigurationKeys.brokerListen, "--listen", listen),
+            .init(ConfigurationKeys.brokerFsync, "--fsync", fsync ? "on" : nil),
             .init(ConfigurationKeys.registryListen, "--registry-listen", registryListen),
         ]
         try await NodeProcess.run(
@@ -51,10 +58,10 @@ struct BrokerCommand: AsyncParsableCommand {
     private func build(_ context: NodeContext) async throws -> NodeServices {
         let address = context.configuration[ConfigurationKeys.brokerListen]
         try context.directory.make(context.directory.brokerDirectory)
-        let broker = try LocalBroker(
-            LocalBrokerConfiguration(
-                dataDirectory: context.directory.brokerDirectory, host: address.host, port: address.port),
-            logger: context.logger("broker"))
+        var configuration = LocalBrokerConfiguration(
+            dataDirectory: context.directory.brokerDirectory, host: address.host, port: address.port)
+        configuration.syncsToDisk = context.configuration[ConfigurationKeys.brokerFsync] == "on"
+        let broker = try LocalBroker(configuration, logger: context.logger("broker"))
         var services: [any Service] = withoutKafka ? [] : [broker]
         var registry: LocalRegistry?
         let registryAddress = context.configuration[ConfigurationKeys.registryListen]

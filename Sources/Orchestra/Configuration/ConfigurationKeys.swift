@@ -42,6 +42,11 @@ enum ConfigurationKeys {
     static let brokerListen = ConfigurationKey<HostAndPort>.address(
         "broker.listen", default: "127.0.0.1:9092", usedBy: ["up", "broker"],
         help: "Where the local broker speaks Kafka's protocol.")
+    static let brokerFsync = ConfigurationKey<String>.choice(
+        "broker.fsync", of: ["off", "on"], default: "off", usedBy: ["up", "broker"],
+        help:
+            "on: the local broker flushes each commit to the disk before it acknowledges, so that it survives a power "
+            + "failure, and takes longer. off: what is acknowledged survives the end of the process, however violent.")
     static let registryListen = ConfigurationKey<HostAndPort>.address(
         "registry.listen", default: "127.0.0.1:8081", usedBy: ["up", "broker"],
         help: "Where the local schema registry answers.")
@@ -123,7 +128,7 @@ enum ConfigurationKeys {
         dataDirectory.description, nodeID.description,
         kafkaBootstrapServers.description, topicReplication.description,
         registryURL.description, registryUsername.description, registryPassword.description,
-        brokerListen.description, registryListen.description,
+        brokerListen.description, brokerFsync.description, registryListen.description,
         clusterName.description, clusterSecret.description, clusterAdvertise.description,
         clusterTLSCertificate.description, clusterTLSKey.description, clusterTLSTrust.description,
         siloListen.description, siloPartitions.description, siloStateBytes.description,

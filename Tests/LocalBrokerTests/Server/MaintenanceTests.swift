@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import NIOCore
 import Testing
 
 @testable import LocalBroker
@@ -76,6 +77,50 @@ struct MaintenanceTests {
             }
             #expect(try await client.listOffset("t", -1) == 17)
         }
+    }
+
+    @Test("a record stays uncompacted for min.compaction.lag.ms")
+    func compactionLag() async throws {
+        try await withQuickBroker { _, client in
+            try await client.createTopic(
+                "t",
+                ["cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0", "min.compaction.lag.ms": "60000"])
+            for age: Int64 in [200_000, 150_000, 100_000, 1_000, 0] {
+                try await client.produce("t", .of([TestRecord("k", "\(age)")], timestamp: now - age))
+            }
+            try await eventually("of the old records the newest is left") {
+                try await client.readAll("t") == ["2 k=100000", "3 k=1000", "4 k=0"]
+            }
+        }
+    }
+
+    @Test(
+        "abort markers go after delete.retention.ms, with their entries in the aborted list; what was committed stays")
+    func abortMarkers() async throws {
+        let directory = TemporaryDirectory()
+        try await withBroker(in: directory.path) { configuration in
+            configuration.maintenanceInterval = .milliseconds(20)
+        } _: { _, client in
+            try await client.createTopic(
+                "t", ["cleanup.policy": "compact", "delete.retention.ms": "50", "min.cleanable.dirty.ratio": "0"])
+            var producer = TransactionalProducer(client: client, transactionalID: "x")
+            try await producer.initialize()
+            for (value, commits) in [("a", false), ("b", true), ("c", false), ("d", true)] {
+                #expect(try await producer.add("t") == KafkaErrorCode.none)
+                #expect(try await producer.produce("t", value) == .none)
+                #expect(try await producer.end(commits: commits) == .none)
+            }
+            try await client.produce("t", .of([TestRecord("end", "1")]))
+            try await eventually("only the committed record and the end are left") {
+                guard case .slice(let slice) = try await client.fetch("t", from: 0).records else { return false }
+                return TestRecord.batches(Array(slice.readableBytesView)).map(\.header.baseOffset) == [6, 8]
+            }
+            let fetched = try await client.fetch("t", from: 0)
+            #expect(fetched.abortedTransactions?.isEmpty == true)
+            #expect(try await client.readAll("t") == ["6 k=d", "8 end=1"])
+        }
+        let report = try BrokerCheck.run(directory: directory.path)
+        #expect(report.problems == [])
     }
 
     @Test("the garbage of deleted topics is collected")

@@ -4,52 +4,12 @@ import Testing
 
 @Suite("Transactions over the wire")
 struct TransactionTests {
-    private struct Producer {
-        let client: TestClient
-        let transactionalID: String
-        var identity = ProducerIdentity.none
-        var sequence: Int32 = 0
-
-        mutating func initialize(timeout: Int32 = 60_000) async throws {
-            let response = try await client.call(
-                InitProducerIDRequest(transactionalID: transactionalID, transactionTimeoutMilliseconds: timeout))
-            #expect(response.error == .none)
-            identity = ProducerIdentity(producerID: response.producerID, epoch: response.producerEpoch)
-            sequence = 0
-        }
-
-        func add(_ topic: String) async throws -> KafkaErrorCode? {
-            try await client.call(
-                AddPartitionsToTxnRequest(
-                    transactionalID: transactionalID, producerID: identity.producerID, producerEpoch: identity.epoch,
-                    topics: [AddPartitionsToTxnTopic(name: topic, partitions: [0])])
-            ).topics.first?.partitions.first?.error
-        }
-
-        mutating func produce(_ topic: String, _ value: String) async throws -> KafkaErrorCode {
-            let result = try await client.produce(
-                topic,
-                .of([TestRecord("k", value)], producer: identity, sequence: sequence, isTransactional: true),
-                transactionalID: transactionalID)
-            if result.error == .none { sequence += 1 }
-            return result.error
-        }
-
-        func end(commits: Bool) async throws -> KafkaErrorCode {
-            try await client.call(
-                EndTxnRequest(
-                    transactionalID: transactionalID, producerID: identity.producerID, producerEpoch: identity.epoch,
-                    commits: commits)
-            ).error
-        }
-    }
-
     @Test("committed is seen, aborted is not, open holds back")
     func outcomes() async throws {
         let directory = TemporaryDirectory()
         try await withBroker(in: directory.path) { _, client in
             try await client.createTopic("t")
-            var producer = Producer(client: client, transactionalID: "x")
+            var producer = TransactionalProducer(client: client, transactionalID: "x")
             try await producer.initialize()
             for (value, commits) in [("a", true), ("b", false), ("c", true)] {
                 #expect(try await producer.add("t") == KafkaErrorCode.none)
@@ -69,7 +29,7 @@ struct TransactionTests {
         var open = ProducerIdentity.none
         try await withBroker(in: directory.path) { _, client in
             try await client.createTopic("t")
-            var producer = Producer(client: client, transactionalID: "x")
+            var producer = TransactionalProducer(client: client, transactionalID: "x")
             try await producer.initialize()
             old = producer.identity
             try await producer.initialize()
@@ -80,10 +40,10 @@ struct TransactionTests {
         try await withBroker(in: directory.path) { _, client in
             let visible = try await client.readAll("t")
             #expect(visible == [])
-            var zombie = Producer(client: client, transactionalID: "x", identity: old, sequence: 1)
+            var zombie = TransactionalProducer(client: client, transactionalID: "x", identity: old, sequence: 1)
             #expect(try await zombie.produce("t", "zombie") != .none)
             #expect(try await zombie.end(commits: true) != .none)
-            var owner = Producer(client: client, transactionalID: "x", identity: open, sequence: 0)
+            var owner = TransactionalProducer(client: client, transactionalID: "x", identity: open, sequence: 0)
             // The first batch again: its old place, no second copy.
             #expect(try await owner.produce("t", "a") == .none)
             #expect(try await owner.end(commits: true) == .none)
@@ -96,7 +56,7 @@ struct TransactionTests {
         let directory = TemporaryDirectory()
         try await withBroker(in: directory.path) { _, client in
             try await client.createTopic("t")
-            var producer = Producer(client: client, transactionalID: "x")
+            var producer = TransactionalProducer(client: client, transactionalID: "x")
             try await producer.initialize()
             #expect(try await producer.produce("t", "a") == .invalidTransactionState)
             #expect(try await client.listOffset("t", -1) == 0)
@@ -108,7 +68,7 @@ struct TransactionTests {
         let directory = TemporaryDirectory()
         try await withBroker(in: directory.path) { _, client in
             try await client.createTopic("t")
-            var producer = Producer(client: client, transactionalID: "x")
+            var producer = TransactionalProducer(client: client, transactionalID: "x")
             try await producer.initialize(timeout: 100)
             #expect(try await producer.add("t") == KafkaErrorCode.none)
             #expect(try await producer.produce("t", "slow") == .none)

@@ -24,7 +24,7 @@ struct CompactorTests {
                     rowID: Int64(index), maximumTimestamp: 0, deleteHorizon: horizons[index], bytes: batch.bytes))
             let remaining: [UInt8]? =
                 switch action {
-                case .keep, .setHorizon: batch.bytes
+                case .keep, .setHorizon, .retire: batch.bytes
                 case .replace(let bytes, _): bytes
                 case .delete: nil
                 }
@@ -71,7 +71,7 @@ struct CompactorTests {
         #expect(result[1].action == .keep)
     }
 
-    @Test("aborted records go and do not count as newest; commit markers go, abort markers stay")
+    @Test("aborted records go and do not count as newest; commit markers go, abort markers later")
     func transactions() {
         let producer = ProducerIdentity(producerID: 7, epoch: 0)
         let result = compact(
@@ -83,7 +83,24 @@ struct CompactorTests {
                 .marker(.commit, producer: producer, baseOffset: 0, timestamp: 0),
             ],
             aborted: [AbortedTransaction(producerID: 7, firstOffset: 1, lastOffset: 2, lastStableOffset: 3)])
-        #expect(result.map(\.action) == [.keep, .delete, .keep, .keep, .delete])
+        #expect(result.map(\.action) == [.keep, .delete, .setHorizon(1_500), .keep, .delete])
+    }
+
+    @Test("an abort marker is retired when its time has come, not before")
+    func abortMarkers() {
+        let marker = RecordBatch.marker(
+            .abort, producer: ProducerIdentity(producerID: 7, epoch: 0), baseOffset: 0, timestamp: 0)
+        #expect(compact([marker], now: 1_499, horizons: [0: 1_500])[0].action == .keep)
+        #expect(compact([marker], now: 1_500, horizons: [0: 1_500])[0].action == .retire(markerOffset: 0))
+    }
+
+    @Test("an aborted compressed batch goes")
+    func abortedCompressed() {
+        let producer = ProducerIdentity(producerID: 7, epoch: 0)
+        let result = compact(
+            [.of([TestRecord("a", "1")], producer: producer, sequence: 0, isTransactional: true, attributes: 4)],
+            aborted: [AbortedTransaction(producerID: 7, firstOffset: 0, lastOffset: 1, lastStableOffset: 2)])
+        #expect(result[0].action == .delete)
     }
 
     @Test("records without a key stay")

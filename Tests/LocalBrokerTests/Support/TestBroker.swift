@@ -138,3 +138,14 @@ extension TestClient {
         }
     }
 }
+
+extension TestClient {
+    /// Copies a data folder as the disk holds it at this moment, while its broker runs.
+    func snapshot(of directory: String, to copy: String) async throws {
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        for suffix in ["", "-wal"] {
+            let name = "/" + BrokerDatabase.fileName + suffix
+            try FileManager.default.copyItem(atPath: directory + name, toPath: copy + name)
+        }
+    }
+}

@@ -17,7 +17,7 @@ struct DescribeClusterResponse: WireStructure {
     var errorMessage: String? = nil
     var clusterID: String = ""
     var controllerID: Int32 = 0
-    var brokers: [MetadataBroker] = []
+    var brokers: [DescribeClusterBroker] = []
     var authorizedOperations: Int32 = Int32.min
 
     mutating func fields(_ wire: inout WireCodec) throws(WireError) {
@@ -28,5 +28,19 @@ struct DescribeClusterResponse: WireStructure {
         try wire.int32(&controllerID)
         try wire.array(&brokers)
         try wire.int32(&authorizedOperations)
+    }
+}
+
+struct DescribeClusterBroker: WireStructure {
+    var nodeID: Int32 = 0
+    var host: String = ""
+    var port: Int32 = 0
+    var rack: String? = nil
+
+    mutating func fields(_ wire: inout WireCodec) throws(WireError) {
+        try wire.int32(&nodeID)
+        try wire.string(&host)
+        try wire.int32(&port)
+        try wire.nullableString(&rack)
     }
 }

@@ -1,8 +1,9 @@
 // TxnOffsetCommit: offsets that become visible when the transaction commits.
 
-struct TxnOffsetCommitRequest: WireRequest {
+struct TxnOffsetCommitRequest: WireRequest, OffsetCommitLayout {
     typealias Response = TxnOffsetCommitResponse
     static let api = API(.txnOffsetCommit, versions: 0...3, flexibleSince: 3)
+    static let leaderEpochSince: Int16 = 2
 
     var transactionalID: String = ""
     var groupID: String = ""
@@ -11,7 +12,7 @@ struct TxnOffsetCommitRequest: WireRequest {
     var generation: Int32 = -1
     var memberID: String = ""
     var instanceID: String? = nil
-    var topics: [TxnOffsetCommitTopic] = []
+    var topics: [OffsetCommitTopic<Self>] = []
 
     mutating func fields(_ wire: inout WireCodec) throws(WireError) {
         try wire.string(&transactionalID)
@@ -32,29 +33,5 @@ struct TxnOffsetCommitResponse: WireStructure {
     mutating func fields(_ wire: inout WireCodec) throws(WireError) {
         try wire.int32(&throttleTimeMilliseconds)
         try wire.array(&topics)
-    }
-}
-
-struct TxnOffsetCommitTopic: WireStructure {
-    var name: String = ""
-    var partitions: [TxnOffsetCommitPartition] = []
-
-    mutating func fields(_ wire: inout WireCodec) throws(WireError) {
-        try wire.string(&name)
-        try wire.array(&partitions)
-    }
-}
-
-struct TxnOffsetCommitPartition: WireStructure {
-    var index: Int32 = 0
-    var offset: Int64 = 0
-    var leaderEpoch: Int32 = -1
-    var metadata: String? = nil
-
-    mutating func fields(_ wire: inout WireCodec) throws(WireError) {
-        try wire.int32(&index)
-        try wire.int64(&offset)
-        try wire.int32(&leaderEpoch, since: 2)
-        try wire.nullableString(&metadata)
     }
 }
