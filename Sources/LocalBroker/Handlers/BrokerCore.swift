@@ -31,6 +31,8 @@ final class BrokerCore {
     var connections: [ObjectIdentifier: ConnectionHandler] = [:]
     /// Bytes of answers that clients have not taken yet.
     var outboundBytes = 0
+    /// What the answers that are being read from the database may take, at most.
+    var preparingBytes = 0
     /// Bytes of requests that are not whole yet.
     var inboundBytes = 0
     var advertisedPort = 0

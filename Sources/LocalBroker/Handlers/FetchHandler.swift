@@ -27,7 +27,12 @@ extension BrokerCore {
             send(plan, cold: [], context)
             return
         }
+        // Whoever has gone meanwhile needs no answer.
+        guard let connection = context.connection else { return }
         let budget = plan.maximumBytes
+        let reserved = min(budget, coldReads.reduce(0) { $0 + $1.maximumBytes })
+        preparingBytes += reserved
+        connection.beginColdRead()
         let bound = NIOLoopBound((self, plan, context), eventLoop: eventLoop)
         let removals = plan.abortedRemovals
         let eventLoop = eventLoop
@@ -35,6 +40,8 @@ extension BrokerCore {
             let result = Result { try LogReader.read(coldReads, maximumBytes: budget, from: database.get()) }
             eventLoop.execute {
                 let (core, plan, context) = bound.value
+                core.preparingBytes -= reserved
+                context.connection?.endColdRead()
                 switch result {
                 case .success where plan.abortedRemovals != removals:
                     // What has been read may belong to transactions that are no longer listed: read again.
@@ -87,8 +94,8 @@ struct FetchPlan {
     init(_ request: FetchRequest, core: BrokerCore) {
         let limits = core.configuration.limits
         // While clients do not read what they asked for, they get their data in small pieces.
-        let ceiling =
-            core.outboundBytes > limits.maximumOutboundBytes ? BrokerCore.largeAnswerBytes : limits.maximumFetchBytes
+        let isCrowded = core.outboundBytes + core.preparingBytes > limits.maximumOutboundBytes
+        let ceiling = isCrowded ? BrokerCore.largeAnswerBytes : limits.maximumFetchBytes
         maximumBytes = min(max(0, Int(request.maximumBytes)), ceiling)
         let isReadCommitted = request.isolationLevel == 1
         self.isReadCommitted = isReadCommitted

@@ -9,7 +9,7 @@ import NIOCore
 // - a frame that claims more than the limit, or is no request, closes this connection only; memory for a frame grows
 //   with the bytes that have come, not with the length that it claims;
 // - reading stops while too many requests wait for their answers, while the client does not read its answers, and
-//   while the whole broker waits for its disk;
+//   while the whole broker waits for its disk; requests that have come already are left alone then, too;
 // - what all connections together hold of unfinished requests and of unread answers is counted; beyond the limits the
 //   connection that holds most is closed.
 //
@@ -34,6 +34,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Bytes of requests that are not whole yet, as the broker's sum knows them.
     private(set) var inboundBytes = 0
     private var isClosing = false
+    /// How many answers are being read from the database; the next request waits for them.
+    private var coldReads = 0
     private(set) var clientHost = ""
     /// Our own address as this client sees it.
     private(set) var localHost: String?
@@ -122,9 +124,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
         inboundBytes = received.readableBytes
     }
 
+    /// An answer is being read from the database.
+    func beginColdRead() { coldReads += 1 }
+
+    func endColdRead() { coldReads -= 1 }
+
+    /// Whether the client takes its answers, so that more can be prepared.
+    private var hasRoomForAnswers: Bool {
+        coldReads == 0 && unflushedBytes < BrokerCore.largeAnswerBytes && context?.channel.isWritable == true
+    }
+
     /// Takes up what has been received, as far as there is room for its answers.
     private func takeRequests() {
-        while !isClosing, !core.isOverloaded, slots.count < limits.maximumRequestsInFlight, let frame = nextFrame() {
+        while !isClosing, !core.isOverloaded, hasRoomForAnswers, slots.count < limits.maximumRequestsInFlight,
+            let frame = nextFrame()
+        {
             let slot = ResponseSlot(connection: self)
             slots.append(slot)
             do throws(WireError) {
@@ -210,6 +224,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         context.writeAndFlush(wrapOutboundOut(last), promise: promise)
         core.limitOutbound()
+        resume()
     }
 
     // MARK: Back-pressure
@@ -223,11 +238,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        resumeReading()
+        resume()
         context.fireChannelWritabilityChanged()
     }
 
-    /// Goes on after the broker was overloaded.
+    /// Goes on after the broker was overloaded, or the client had not taken its answers.
     func resume() {
         if received.readableBytes > 0 { takeRequests() }
         resumeReading()
