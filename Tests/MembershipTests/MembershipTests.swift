@@ -62,6 +62,21 @@ import Testing
         #expect(effects.observations.contains(.declaredDead(NodeID("node-4"), witnessed: false)))
     }
 
+    /// A node that is nearly cut off knows few others, and must not take its word for that of the whole cluster.
+    @Test func theVerdictOfOneIsNotToldEvenInAClusterOfTwo() {
+        var node = TestNode(others: 1)
+        let effects = node.run(for: .seconds(20))
+        #expect(effects.observations.contains(.declaredDead(NodeID("node-1"), witnessed: false)))
+        _ = node.step(.dialed(.member(NodeID("node-1")), .timedOut))
+        // Who takes the member for alive is told of the doubt, not of the verdict.
+        let newcomer = [News(record: record("node-2")), News(record: record("node-1"))]
+        let later = node.receive(news: newcomer, from: "node-2") + node.run(for: .seconds(1))
+        let told = later.sent(to: "node-2").flatMap(\.news).filter { $0.record.id.name == "node-1" }
+        #expect(!told.isEmpty)
+        #expect(told.allSatisfy { $0.record.status == .suspect && $0.accusations.isEmpty })
+        #expect(node.status("node-1") == .dead)
+    }
+
     @Test func closedPortsSeenBySeveralEndASuspicionAtOnce() {
         var node = TestNode()
         let accusations = ["node-1", "node-2", "node-3"].map { Accusation(accuser: NodeID($0), isRefusal: true) }

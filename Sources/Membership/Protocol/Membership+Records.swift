@@ -1,7 +1,16 @@
 // How a node takes in what it hears about members, itself included.
 
 extension Membership {
-    enum Source: Sendable { case gossip(NodeID), sync(NodeID), own }
+    enum Source: Sendable {
+        case gossip(NodeID), sync(NodeID), own
+
+        var peer: NodeID? {
+            switch self {
+            case .gossip(let peer), .sync(let peer): peer
+            case .own: nil
+            }
+        }
+    }
 
     /// Takes in one record, if it tells more than is known.
     ///
@@ -78,8 +87,14 @@ extension Membership {
             forgetAndRejoin()
             return true
         }
-        // Others do not share the verdict: ask the member itself.
-        if let address = entry.record.description?.address { dialMember(record.id, at: address) }
+        // Others do not share the verdict: ask the member itself, and tell them of the doubt. They may never have heard
+        // of the accusation, and nobody else will tell them of a verdict that everybody keeps to itself.
+        guard let address = entry.record.description?.address, dialMember(record.id, at: address) else { return false }
+        if record.status == .alive, let sender = source.peer {
+            var doubted = brief(entry.record)
+            doubted.status = .suspect
+            send(.gossip, to: sender, news: [News(record: doubted)])
+        }
         return false
     }
 
