@@ -136,6 +136,33 @@ import Testing
         #expect(node.status("node-4") == nil)
     }
 
+    @Test func incarnationsThatCannotBeRaisedEndTheGeneration() {
+        var node = TestNode()
+        let suspicion = News(record: brief("node-0", incarnation: .max - 1, status: .suspect))
+        _ = node.receive(news: [suspicion], from: "node-1")
+        #expect(node.membership.incarnation == .max)
+        let effects = node.step(.describe(weight: 7, load: 0, labels: []))
+        #expect(effects.newGeneration == 2 && node.membership.incarnation == 0)
+        var other = TestNode()
+        let last = News(record: brief("node-0", incarnation: .max, status: .suspect))
+        #expect(other.receive(news: [last], from: "node-1").newGeneration == 2)
+    }
+
+    @Test func theEndedMakeRoomForTheLivingWhenTheTableIsFull() {
+        var settings = MembershipSettings()
+        settings.maximumMembers = 6
+        var node = TestNode(settings: settings)
+        let ended = ["node-3", "node-4"].map { News(record: brief($0, status: .left)) }
+        for news in ended { _ = node.receive(news: [news], from: "node-1") }
+        for index in 5...9 { _ = node.receive(news: [News(record: record("node-\(index)"))], from: "node-1") }
+        #expect(node.membership.table.count == 6)
+        #expect((5...7).allSatisfy { node.status("node-\($0)") == .alive })
+        #expect(node.status("node-3") == nil && node.status("node-4") == nil && node.status("node-8") == nil)
+        // Nobody living makes room, least of all for the ended.
+        _ = node.receive(news: [News(record: brief("node-9", status: .dead))], from: "node-1")
+        #expect(node.membership.table.count == 6 && node.status("node-9") == nil)
+    }
+
     @Test func mergingDoesNotDependOnTheOrderOfNews() {
         var random = SeededGenerator(seed: 11)
         for _ in 0..<50 {

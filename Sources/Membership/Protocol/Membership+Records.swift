@@ -51,7 +51,9 @@ extension Membership {
     /// A member of which nothing was known.
     private mutating func learn(_ news: News, source: Source) -> Bool {
         let record = news.record
-        guard table.count < settings.maximumMembers else { return false }
+        if table.count >= settings.maximumMembers {
+            guard record.status.isLive, forgetOldestEnded() else { return false }
+        }
         guard record.status.isLive else {
             // News of an end may overtake that of the beginning. What synchronisation brings is not news: two nodes
             // would give each other the same tombstone for ever.
@@ -110,8 +112,13 @@ extension Membership {
         }
         guard record.status == .suspect ? record.incarnation >= own.incarnation : record.incarnation > own.incarnation
         else { return false }
-        own.incarnation = max(own.incarnation, record.incarnation) &+ 1
         health.worsen()
+        let highest = max(own.incarnation, record.incarnation)
+        guard highest < .max else {
+            end(of: own.generation)
+            return true
+        }
+        own.incarnation = highest + 1
         observe(.refuted(incarnation: own.incarnation))
         announceSelf()
         return true
