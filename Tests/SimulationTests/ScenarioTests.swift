@@ -81,17 +81,20 @@ import Testing
         #expect(checker.violations.isEmpty)
     }
 
-    /// The nearly deaf seed is evicted again and again, finds nobody, and takes the few it hears of for the cluster.
-    @Test(arguments: [5, 6] as [UInt64]) func aNodeThatHearsLittleMakesNobodyEvictAnother(seed: UInt64) {
-        let cluster = SimulatedCluster(nodeCount: 10, seed: seed)
-        let watch = EvictionWatch(except: 2)
+    /// The nearly deaf node is evicted again and again, hears of few others when it comes back, and takes those for the
+    /// cluster. With seed 5 its verdict on two of them once counted as everybody's.
+    @Test func aNodeThatHearsLittleMakesNobodyEvictAnother() {
+        let cluster = SimulatedCluster(nodeCount: 10, seed: 5)
+        var random = SeededGenerator(seed: 5 ^ 0x1a)
+        let impaired = random.below(10)
+        let watch = EvictionWatch(except: impaired)
         cluster.observer = watch
         cluster.startTogether(10)
         cluster.run(until: 5_000_000)
-        cluster.network.lossIn[2] = 0.8
+        cluster.network.lossIn[impaired] = 0.8
         cluster.run(until: 125_000_000)
         #expect(watch.exceptional > 2, "the loss must be bad enough for evictions")
-        #expect(watch.mistakes.isEmpty, "seed \(seed): \(watch.mistakes)")
+        #expect(watch.mistakes.isEmpty)
     }
 
     /// Of two silos one dies: no second can confirm, so everybody decides alone, those that hear of it late too.
