@@ -14,6 +14,8 @@ final class ImpairmentExperiment: SimulationObserver {
     struct Outcome {
         /// Healthy members that ended in the memory of healthy ones.
         var healthyEvicted = 0
+        /// When and where each of them was first taken for dead.
+        var mistakes: [String] = []
         /// Endings of impaired members in the memory of healthy ones, counted once each time.
         var impairedEvictions = 0
         /// The most views that one healthy member published.
@@ -26,6 +28,7 @@ final class ImpairmentExperiment: SimulationObserver {
 
     private let impaired: Set<Int>
     private var evicted: Set<Int> = []
+    private var mistakes: [String] = []
     private var ended: Set<Ending> = []
     private var publications: [Int: Int] = [:]
     private var hasBegun = false
@@ -48,8 +51,8 @@ final class ImpairmentExperiment: SimulationObserver {
                 guard record.status == .dead, let subject = cluster.indexes[id] else { continue }
                 if impaired.contains(subject) {
                     ended.insert(Ending(node: subject, generation: record.generation))
-                } else {
-                    evicted.insert(subject)
+                } else if evicted.insert(subject).inserted {
+                    mistakes.append("\(cluster.time / 1_000_000) s: \(cluster.nodes[node].id) took \(id) for dead")
                 }
             default: break
             }
@@ -78,7 +81,7 @@ final class ImpairmentExperiment: SimulationObserver {
 
     private func outcome(_ cluster: SimulatedCluster, seconds: Int64) -> Outcome {
         let healthy = cluster.nodes.indices.filter { !impaired.contains($0) }.map { cluster.nodes[$0] }
-        var outcome = Outcome(healthyEvicted: evicted.count, impairedEvictions: ended.count)
+        var outcome = Outcome(healthyEvicted: evicted.count, mistakes: mistakes, impairedEvictions: ended.count)
         outcome.viewChanges = publications.values.max() ?? 0
         let total = Double(healthy.count) * Double(seconds)
         outcome.meanSent = Double(healthy.reduce(0) { $0 + $1.sentBytes }) / total

@@ -94,6 +94,7 @@ struct MembershipSimulation {
             received.add(outcome.meanReceived / 1000)
             peak.add(Double(outcome.peakSent) / 1000)
             healthy += outcome.healthyEvicted
+            for mistake in outcome.mistakes { print("seed \(seed), \(impairment.rawValue), \(mistake)") }
             impaired += outcome.impairedEvictions
             views = max(views, outcome.viewChanges)
         }

@@ -62,6 +62,21 @@ import Testing
         #expect(effects.observations.contains(.declaredDead(NodeID("node-4"), witnessed: false)))
     }
 
+    /// A node that is nearly cut off knows few others, and must not take its word for that of the whole cluster.
+    @Test func theVerdictOfOneIsNotToldEvenInAClusterOfTwo() {
+        var node = TestNode(others: 1)
+        let effects = node.run(for: .seconds(20))
+        #expect(effects.observations.contains(.declaredDead(NodeID("node-1"), witnessed: false)))
+        _ = node.step(.dialed(.member(NodeID("node-1")), .timedOut))
+        // Who takes the member for alive is told of the doubt, not of the verdict.
+        let newcomer = [News(record: record("node-2")), News(record: record("node-1"))]
+        let later = node.receive(news: newcomer, from: "node-2") + node.run(for: .seconds(1))
+        let told = later.sent(to: "node-2").flatMap(\.news).filter { $0.record.id.name == "node-1" }
+        #expect(!told.isEmpty)
+        #expect(told.allSatisfy { $0.record.status == .suspect && $0.accusations.isEmpty })
+        #expect(node.status("node-1") == .dead)
+    }
+
     @Test func closedPortsSeenBySeveralEndASuspicionAtOnce() {
         var node = TestNode()
         let accusations = ["node-1", "node-2", "node-3"].map { Accusation(accuser: NodeID($0), isRefusal: true) }
@@ -119,6 +134,33 @@ import Testing
         #expect(node.status("node-4") == .dead)
         _ = node.run(for: .seconds(6))
         #expect(node.status("node-4") == nil)
+    }
+
+    @Test func incarnationsThatCannotBeRaisedEndTheGeneration() {
+        var node = TestNode()
+        let suspicion = News(record: brief("node-0", incarnation: .max - 1, status: .suspect))
+        _ = node.receive(news: [suspicion], from: "node-1")
+        #expect(node.membership.incarnation == .max)
+        let effects = node.step(.describe(weight: 7, load: 0, labels: []))
+        #expect(effects.newGeneration == 2 && node.membership.incarnation == 0)
+        var other = TestNode()
+        let last = News(record: brief("node-0", incarnation: .max, status: .suspect))
+        #expect(other.receive(news: [last], from: "node-1").newGeneration == 2)
+    }
+
+    @Test func theEndedMakeRoomForTheLivingWhenTheTableIsFull() {
+        var settings = MembershipSettings()
+        settings.maximumMembers = 6
+        var node = TestNode(settings: settings)
+        let ended = ["node-3", "node-4"].map { News(record: brief($0, status: .left)) }
+        for news in ended { _ = node.receive(news: [news], from: "node-1") }
+        for index in 5...9 { _ = node.receive(news: [News(record: record("node-\(index)"))], from: "node-1") }
+        #expect(node.membership.table.count == 6)
+        #expect((5...7).allSatisfy { node.status("node-\($0)") == .alive })
+        #expect(node.status("node-3") == nil && node.status("node-4") == nil && node.status("node-8") == nil)
+        // Nobody living makes room, least of all for the ended.
+        _ = node.receive(news: [News(record: brief("node-9", status: .dead))], from: "node-1")
+        #expect(node.membership.table.count == 6 && node.status("node-9") == nil)
     }
 
     @Test func mergingDoesNotDependOnTheOrderOfNews() {

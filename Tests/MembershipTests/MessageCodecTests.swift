@@ -24,7 +24,7 @@ import Testing
         func record() -> MemberRecord {
             let status = MemberStatus.allCases[random.below(4)]
             return MemberRecord(
-                id: NodeID("node-\(random.below(1000))"), generation: random.next() >> UInt64(random.below(64)),
+                id: NodeID("node-\(random.below(1000))"), generation: random.next() >> UInt64(2 + random.below(62)),
                 incarnation: UInt32(random.below(100_000)), status: status,
                 description: status == .alive || random.below(2) == 0 ? description() : nil)
         }
@@ -44,10 +44,10 @@ import Testing
             .pingReport(sequence: sequence, answered: random.below(2) == 0), .gossip, .syncOffer(count: sequence),
             .syncDigests(count: sequence, digests: random.below(2) == 0 ? [] : digests),
             .syncExchange(buckets: buckets, records: records), .syncReply(buckets: buckets, records: records),
-            .refused(generation: random.next()),
+            .refused(generation: random.next() >> 2),
         ]
         return Message(
-            generation: random.next(), digest: random.next(), news: (0..<random.below(6)).map { _ in news() },
+            generation: random.next() >> 2, digest: random.next(), news: (0..<random.below(6)).map { _ in news() },
             body: bodies[random.below(bodies.count)])
     }
 
@@ -88,6 +88,19 @@ import Testing
         #expect(kind(of: exchange + [0xff, 0xff, 0x03]) == .truncated)
         #expect(kind(of: Array(repeating: 0, count: MessageCodec.maximumLength + 1)) == .tooLarge)
         #expect(kind(of: []) == .truncated)
+    }
+
+    @Test func generationsThatCouldNotBeRaisedAreRefused() {
+        let highest = MessageCodec.maximumGeneration
+        for (generation, expected) in [(highest, nil), (highest + 1, CodecError.Kind.tooLarge), (.max, .tooLarge)] {
+            let header = Message(generation: generation, digest: 0, news: [], body: .gossip)
+            #expect(kind(of: MessageCodec.encode(header)) == expected)
+            let refusal = Message(generation: 1, digest: 0, news: [], body: .refused(generation: generation))
+            #expect(kind(of: MessageCodec.encode(refusal)) == expected)
+            let news = [News(record: brief("node-1", generation: generation, status: .dead))]
+            let told = Message(generation: 1, digest: 0, news: news, body: .gossip)
+            #expect(kind(of: MessageCodec.encode(told)) == expected)
+        }
     }
 
     private func kind(of bytes: [UInt8]) -> CodecError.Kind? {

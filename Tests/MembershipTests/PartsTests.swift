@@ -75,6 +75,13 @@ import Testing
         #expect(deadline(accusers: 0) == longest)
     }
 
+    @Test func theShortestSuspicionGrowsLittleBeyondAThousandSilos() {
+        let shortest = [100, 1_000, 10_000].map { settings.suspicionBounds(siloCount: $0).shortest }
+        let timeout = settings.probeTimeout
+        let expected = [6.0, 9.0, 10.0].map { timeout.scaled(by: $0) }
+        for (found, wanted) in zip(shortest, expected) { #expect(abs((found - wanted).microseconds) < 100) }
+    }
+
     @Test func doubtInOneselfCountsOnlyAsLongAsNobodyConfirms() {
         #expect(deadline(accusers: 1, health: 4) == deadline(accusers: 1).scaled(by: 4))
         #expect(deadline(accusers: 3, health: 4) == deadline(accusers: 3))

@@ -16,7 +16,7 @@ import Testing
 /// - `SIMULATION_SEED=n` runs that seed alone and prints what happens.
 @Suite struct FaultSimulationTests {
     /// As many as a debug build manages in well under a minute on two busy cores.
-    static let defaultSeedCount: UInt64 = 1000
+    static let defaultSeedCount: UInt64 = 400
 
     @Test func clustersUnderFaultsKeepTheirInvariantsAndAgreeAfterHealing() async {
         if let seed = environment("SIMULATION_SEED") {

@@ -81,6 +81,41 @@ import Testing
         #expect(checker.violations.isEmpty)
     }
 
+    /// The nearly deaf node is evicted again and again, hears of few others when it comes back, and takes those for the
+    /// cluster. With seed 5 its verdict on two of them once counted as everybody's.
+    @Test func aNodeThatHearsLittleMakesNobodyEvictAnother() {
+        let cluster = SimulatedCluster(nodeCount: 10, seed: 5)
+        var random = SeededGenerator(seed: 5 ^ 0x1a)
+        let impaired = random.below(10)
+        let watch = EvictionWatch(except: impaired)
+        cluster.observer = watch
+        cluster.startTogether(10)
+        cluster.run(until: 5_000_000)
+        cluster.network.lossIn[impaired] = 0.8
+        cluster.run(until: 125_000_000)
+        #expect(watch.exceptional > 2, "the loss must be bad enough for evictions")
+        #expect(watch.mistakes.isEmpty)
+    }
+
+    /// Of two silos one dies: no second can confirm, so everybody decides alone, those that hear of it late too.
+    @Test(arguments: seeds) func clientsOfTwoSilosAgreeThatOneHasDied(seed: UInt64) {
+        let cluster = SimulatedCluster(nodeCount: 20, seed: seed)
+        cluster.startTogether(20) { $0 < 2 ? .silo : .agent }
+        cluster.run(until: 3_000_000)
+        for node in 10..<20 { cluster.network.group[node] = 1 }
+        cluster.run(until: cluster.time + 1_000_000)
+        cluster.vanish(0)
+        cluster.run(until: cluster.time + 2_000_000)
+        cluster.network.heal()
+        let agreed = cluster.run(until: cluster.time + 35_000_000) { cluster in
+            (1..<20).allSatisfy { node in
+                let table = cluster.nodes[node].membership.table
+                return table.liveCount == 19 && table.liveSiloCount == 1
+            }
+        }
+        #expect(agreed, "seed \(seed): \((1..<20).map { cluster.nodes[$0].membership.table.liveCount })")
+    }
+
     @Test func tenCrashesOfAHundredAreAtMostTwoChangesOfTheView() {
         let cluster = SimulatedCluster(nodeCount: 100, seed: 9)
         cluster.startTogether(100)

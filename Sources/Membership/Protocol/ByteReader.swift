@@ -71,6 +71,13 @@ struct ByteReader {
         }
     }
 
+    /// A generation: milliseconds since 1970, raised by one now and then. What is far beyond that could not be raised.
+    mutating func generation() throws(CodecError) -> UInt64 {
+        let value = try variable()
+        guard value <= MessageCodec.maximumGeneration else { throw CodecError(.tooLarge, "generation \(value)") }
+        return value
+    }
+
     mutating func variable32() throws(CodecError) -> UInt32 {
         let value = try variable()
         guard let narrow = UInt32(exactly: value) else { throw CodecError(.tooLarge, "\(value) for 32 bits") }

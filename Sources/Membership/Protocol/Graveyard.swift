@@ -18,7 +18,7 @@ struct Graveyard: Sendable {
 
     /// - Returns: the next member whose expiry has come; it may have come back to life meanwhile.
     mutating func popExpired(now: Moment) -> NodeID? {
-        guard nextExpiry <= now else { return nil }
+        guard firstExpiry < expiries.count, nextExpiry <= now else { return nil }
         defer {
             firstExpiry += 1
             if firstExpiry > 64, firstExpiry * 2 > expiries.count {
@@ -36,10 +36,26 @@ extension Membership {
             guard let entry = table[member], !entry.record.status.isLive,
                 now - entry.since >= settings.tombstoneLifetime
             else { continue }
-            table.remove(member)
-            graveyard.remove(member)
-            outbox.append(.changed(member, nil))
+            forget(member)
         }
+    }
+
+    /// Makes room for a live member when the table is full: nodes that come under ever new names must not keep it so.
+    ///
+    /// - Returns: whether there was anybody to forget.
+    mutating func forgetOldestEnded() -> Bool {
+        while let member = graveyard.popExpired(now: .distantFuture) {
+            guard let entry = table[member], !entry.record.status.isLive else { continue }
+            forget(member)
+            return true
+        }
+        return false
+    }
+
+    private mutating func forget(_ member: NodeID) {
+        table.remove(member)
+        graveyard.remove(member)
+        outbox.append(.changed(member, nil))
     }
 
     /// Tries one dead member, or one seed that is nobody's address: a partition that was taken for deaths heals only

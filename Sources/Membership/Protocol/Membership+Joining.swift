@@ -146,6 +146,7 @@ extension Membership {
         if onlyLoad, now - lastDescribedAt < pause { return }
         lastDescribedAt = now
         own.description = fresh
+        guard own.incarnation < .max else { return end(of: own.generation) }
         own.incarnation += 1
         if phase == .member || phase == .joining { announceSelf() }
     }

@@ -134,9 +134,12 @@ extension Membership {
         dialMember(peer, at: address)
     }
 
-    mutating func dialMember(_ peer: NodeID, at address: NodeAddress) {
-        guard redialing.insert(peer).inserted else { return }
+    /// - Returns: whether a dial begins; none does while another to the same member is under way.
+    @discardableResult
+    mutating func dialMember(_ peer: NodeID, at address: NodeAddress) -> Bool {
+        guard redialing.insert(peer).inserted else { return false }
         outbox.append(.dial(.member(peer), at: address))
+        return true
     }
 
     mutating func dialed(_ target: DialTarget, _ outcome: DialOutcome) {

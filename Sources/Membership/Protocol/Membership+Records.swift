@@ -1,7 +1,16 @@
 // How a node takes in what it hears about members, itself included.
 
 extension Membership {
-    enum Source: Sendable { case gossip(NodeID), sync(NodeID), own }
+    enum Source: Sendable {
+        case gossip(NodeID), sync(NodeID), own
+
+        var peer: NodeID? {
+            switch self {
+            case .gossip(let peer), .sync(let peer): peer
+            case .own: nil
+            }
+        }
+    }
 
     /// Takes in one record, if it tells more than is known.
     ///
@@ -42,7 +51,9 @@ extension Membership {
     /// A member of which nothing was known.
     private mutating func learn(_ news: News, source: Source) -> Bool {
         let record = news.record
-        guard table.count < settings.maximumMembers else { return false }
+        if table.count >= settings.maximumMembers {
+            guard record.status.isLive, forgetOldestEnded() else { return false }
+        }
         guard record.status.isLive else {
             // News of an end may overtake that of the beginning. What synchronisation brings is not news: two nodes
             // would give each other the same tombstone for ever.
@@ -78,8 +89,14 @@ extension Membership {
             forgetAndRejoin()
             return true
         }
-        // Others do not share the verdict: ask the member itself.
-        if let address = entry.record.description?.address { dialMember(record.id, at: address) }
+        // Others do not share the verdict: ask the member itself, and tell them of the doubt. They may never have heard
+        // of the accusation, and nobody else will tell them of a verdict that everybody keeps to itself.
+        guard let address = entry.record.description?.address, dialMember(record.id, at: address) else { return false }
+        if record.status == .alive, let sender = source.peer {
+            var doubted = brief(entry.record)
+            doubted.status = .suspect
+            send(.gossip, to: sender, news: [News(record: doubted)])
+        }
         return false
     }
 
@@ -95,8 +112,13 @@ extension Membership {
         }
         guard record.status == .suspect ? record.incarnation >= own.incarnation : record.incarnation > own.incarnation
         else { return false }
-        own.incarnation = max(own.incarnation, record.incarnation) &+ 1
         health.worsen()
+        let highest = max(own.incarnation, record.incarnation)
+        guard highest < .max else {
+            end(of: own.generation)
+            return true
+        }
+        own.incarnation = highest + 1
         observe(.refuted(incarnation: own.incarnation))
         announceSelf()
         return true

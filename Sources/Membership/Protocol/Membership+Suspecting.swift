@@ -91,8 +91,7 @@ extension Membership {
             suspicions[subject]!.extend(by: patience)
             return
         }
-        let isWitnessed = suspicion.isWitnessed(
-            accusers: Self.accuserCount(of: subject, own: id, table: table))
+        let isWitnessed = suspicion.isWitnessed
         var record = entry.record
         record.status = .dead
         observe(.declaredDead(subject, witnessed: isWitnessed))

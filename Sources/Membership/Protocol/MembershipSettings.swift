@@ -13,6 +13,9 @@ package struct MembershipSettings: Sendable {
     /// there two random members that confirm suffice. Here it takes several of the subject's own neighbours, each by its
     /// own probe, so the same certainty costs less time.
     package var suspicionFactor = 3.0
+    /// …up to a thousand silos, and this many for each decade beyond: there the only thing that still grows is how long
+    /// news takes to the subject and back, about 3.3 rounds of gossip a decade each way.
+    package var suspicionFactorBeyondThousand = 1.0
     /// …and never shorter than this.
     package var shortestSuspicion: Duration = .milliseconds(1500)
     /// The longest suspicion, as a multiple of the shortest one.
@@ -70,7 +73,8 @@ package struct MembershipSettings: Sendable {
     /// The shortest and longest suspicion of a member in a cluster of so many live silos.
     package func suspicionBounds(siloCount: Int) -> (shortest: Duration, longest: Duration) {
         let decades = log10(Double(max(1, siloCount)))
-        let shortest = max(shortestSuspicion, probeTimeout.scaled(by: suspicionFactor * decades))
+        let timeouts = suspicionFactor * min(decades, 3) + suspicionFactorBeyondThousand * max(0, decades - 3)
+        let shortest = max(shortestSuspicion, probeTimeout.scaled(by: timeouts))
         return (shortest, shortest.scaled(by: suspicionMultiple))
     }
 

@@ -11,6 +11,8 @@ package enum MessageCodec {
     package static let version: UInt8 = 1
     /// The largest message that is read, in bytes.
     package static let maximumLength = 256 * 1024
+    /// Larger generations are refused, so that a node can always take the next one.
+    package static let maximumGeneration: UInt64 = 1 << 62
     static let maximumAccusations = 8
     static let maximumLabels = 16
 
@@ -43,7 +45,7 @@ package enum MessageCodec {
         let theirs = try reader.byte()
         guard theirs == version else { throw CodecError(.version, "version \(theirs); this node speaks \(version)") }
         let kind = try reader.byte()
-        let generation = try reader.variable()
+        let generation = try reader.generation()
         let digest = try reader.uint64()
         let count = try reader.count(ofAtLeast: 5, limit: 4096)
         var news: [News] = []
@@ -161,7 +163,7 @@ extension ByteReader {
             throw CodecError(.malformed, "status \(tag & 0x7f)")
         }
         let id = NodeID(try text())
-        let generation = try variable()
+        let generation = try generation()
         let incarnation = try variable32()
         let description = tag & 0x80 == 0 ? nil : try description()
         guard description != nil || status != .alive else {
@@ -209,7 +211,7 @@ extension ByteReader {
         case 9:
             let (buckets, records) = try bucketsAndRecords()
             return .syncReply(buckets: buckets, records: records)
-        case 10: return .refused(generation: try variable())
+        case 10: return .refused(generation: try generation())
         default: throw CodecError(.malformed, "kind \(kind)")
         }
     }

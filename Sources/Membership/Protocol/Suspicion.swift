@@ -73,7 +73,10 @@ struct Suspicion: Sendable {
     }
 
     /// Whether enough silos have accused the member to tell the whole cluster that it is dead.
-    func isWitnessed(accusers: Int) -> Bool { accusations.count >= min(2, accusers) }
+    ///
+    /// How many silos this node knows does not matter: one that sees little of the cluster takes it for small. In a
+    /// cluster of two silos everybody therefore decides alone.
+    var isWitnessed: Bool { accusations.count >= 2 }
 
     /// Whether the verdict is a matter of time only.
     func isRipe(accusers: Int, settings: MembershipSettings) -> Bool {
