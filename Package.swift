@@ -70,7 +70,7 @@ let package = Package(
 
         // No I/O: no clock, no random source, no task.
         library("OrchestraCore", []),
-        library("Membership", []),
+        .target(name: "Membership", path: "Sources/Membership/Protocol", swiftSettings: settings),
         library("Placement", ["OrchestraCore"]),
         library("Simulation", ["Membership"]),
 
@@ -90,6 +90,11 @@ let package = Package(
         library(
             "Transport",
             ["Compression", "OrchestraCore", crypto, deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
+        .target(
+            name: "MembershipNetwork",
+            dependencies: [
+                "Membership", "OrchestraCore", "Transport", lifecycle, logging, metrics, nio, nioPosix,
+            ], path: "Sources/Membership/Network", swiftSettings: settings),
         library(
             "Silo",
             [
@@ -129,6 +134,9 @@ let package = Package(
             swiftSettings: settings),
 
         tests("MembershipTests", ["Membership"]),
+        tests(
+            "MembershipNetworkTests",
+            ["Membership", "MembershipNetwork", "OrchestraCore", "Transport", lifecycle, logging, nio]),
         tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
