@@ -114,8 +114,8 @@ let package = Package(
             "Orchestra",
             [
                 "Agents", "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore",
-                "Placement", "Records", "Silo", "Transport", argumentParser, configuration, lifecycle, logging,
-                unixSignals,
+                "Membership", "MembershipNetwork", "Placement", "Records", "Silo", "Transport", argumentParser,
+                configuration, lifecycle, logging, nio, nioHTTP1, nioPosix, unixSignals,
             ]),
         .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
         .executableTarget(
@@ -164,7 +164,9 @@ let package = Package(
                 "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
                 "Silo", "Transport", lifecycle, logging, nio, nioPosix,
             ]),
-        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, logging]),
+        tests(
+            "OrchestraTests",
+            ["HTTPClient", "Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, lifecycle, logging]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]
