@@ -121,7 +121,8 @@ let package = Package(
         .executableTarget(
             name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
         .executableTarget(
-            name: "TransportBenchmark", dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
+            name: "TransportBenchmark",
+            dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
             path: "Benchmarks/TransportBenchmark", swiftSettings: settings),
 
         // Fuzzers; debug builds only.

@@ -52,7 +52,8 @@ enum Route: Sendable, Hashable {
             throw Problem(
                 .notFound, "notFound", "there is nothing at \(path)",
                 nextStep: "the API is POST /v1/workflows, GET and DELETE /v1/workflows/{id}, "
-                    + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, GET /health/live, /health/ready")
+                    + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, "
+                    + "GET /health/live, /health/ready")
         }
     }
 

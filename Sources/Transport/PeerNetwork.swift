@@ -78,6 +78,11 @@ package final class PeerNetwork: Service {
 
     package var identity: NodeIdentity { configuration.identity }
 
+    /// Later handshakes tell this generation: the cluster has ended the one that the node began with.
+    package func setGeneration(_ generation: Int64) {
+        table.eventLoop.execute { self.table.generation = generation }
+    }
+
     /// What happened at connections that others dialed, since the start.
     package var acceptedCounters: TransportCounters.Snapshot { table.accepted.snapshot }
 

@@ -1,5 +1,6 @@
 import Membership
 import MembershipNetwork
+import NIOCore
 import OrchestraCore
 import Testing
 import Transport
@@ -111,5 +112,38 @@ struct MembershipServiceTests {
             alone.membership.views.current?.silos.count == 2 && second.membership.views.current?.silos.count == 2
         }
         for node in [alone, second] { try await node.stop() }
+    }
+
+    @Test
+    func whatIsNoMessageEndsTheConnectionAndNothingElse() async throws {
+        let nodes = try await cluster(of: 2)
+        let identity = NodeIdentity(clusterName: "test", nodeID: "babbler", role: .agent)
+        let babbler = try PeerNetwork(
+            PeerNetworkConfiguration(identity: identity), takesGossip: true, logger: nodes[0].log.logger)
+        try await babbler.start()
+        let target = Gossip.Target(nodeID: nil, address: try await nodes[0].address())
+        babbler.gossip.send(ByteBuffer(bytes: [1, 200, 7, 7, 7]), to: target)
+        try await eventually("the babble is logged") { nodes[0].log.contains("no membership message", "babbler") }
+        var isClosed = false
+        for await input in babbler.gossip.inputs {
+            if case .disconnected = input {
+                isClosed = true
+                break
+            }
+        }
+        #expect(isClosed)
+        #expect(try await nodes[1].statuses() == ["node-1": "alive", "node-2": "alive"])
+        await babbler.shutDown()
+        for node in nodes { try await node.stop() }
+    }
+
+    @Test
+    func laterHandshakesTellTheNewGeneration() async throws {
+        let nodes = try await cluster(of: 2)
+        nodes[0].network.setGeneration(7)
+        let answer = await nodes[1].network.probe(
+            try await nodes[0].address(), expecting: "node-1", timeout: .seconds(5))
+        #expect(try answer.get().identity.generation == 7)
+        for node in nodes { try await node.stop() }
     }
 }

@@ -64,6 +64,8 @@ final class LogLines: Sendable {
         all.contains { line in parts.allSatisfy { line.contains($0) } }
     }
 
+    var logger: Logger { Logger(label: "test") { _ in self.handler } }
+
     var handler: any LogHandler { Handler(log: self) }
 
     private struct Handler: LogHandler {

@@ -174,6 +174,7 @@ final class MembershipDriver: @unchecked Sendable {
             logger.warning(
                 "the cluster has ended this node's generation: it goes on under the next",
                 metadata: ["generation": "\(generation)"])
+            network.setGeneration(Int64(clamping: generation))
         case .left:
             logger.info("told the cluster that this node leaves")
             left.finish(.success(()))
@@ -202,7 +203,8 @@ final class MembershipDriver: @unchecked Sendable {
         let view = membership.view
         views.set(view)
         logger.info(
-            "silos", metadata: ["view": "\(view.version)", "silos": "\(view.silos.map(\.id.name).joined(separator: " "))"])
+            "silos",
+            metadata: ["view": "\(view.version)", "silos": "\(view.silos.map(\.id.name).joined(separator: " "))"])
     }
 
     private func updateMetrics() {
@@ -232,7 +234,8 @@ final class MembershipDriver: @unchecked Sendable {
 
     /// A name may stand for several nodes: any of them will do.
     private func dialSeed(_ seed: NodeAddress) async -> Result<RemoteNode, ConnectionEnd> {
-        var result = Result<RemoteNode, ConnectionEnd>.failure(.unreachable("\(seed.host) has no address but this node's"))
+        var result = Result<RemoteNode, ConnectionEnd>.failure(
+            .unreachable("\(seed.host) has no address but this node's"))
         for candidate in await seeds.candidates(for: seed).prefix(3) {
             result = await network.probe(candidate, timeout: .seconds(2))
             if case .success = result { break }
@@ -255,7 +258,9 @@ final class MembershipDriver: @unchecked Sendable {
 
     /// The node answers a fresh dial, but its connection has been silent for two time-outs: that one is broken.
     private func replaceSilentConnection(to id: NodeID) {
-        guard let last = lastInput[id], Self.now() - last > membership.settings.probeTimeout.scaled(by: 2) else { return }
+        guard let last = lastInput[id], Self.now() - last > membership.settings.probeTimeout.scaled(by: 2) else {
+            return
+        }
         lastInput[id] = nil
         network.gossip.disconnect(id.name)
     }

@@ -42,7 +42,8 @@ struct SeedBook: Sendable {
             do {
                 return try await SeedResolver.resolve(name)
             } catch {
-                logger.notice("waiting for a name to join through", metadata: ["name": "\(name)", "reason": "\(error)"])
+                logger.notice(
+                    "waiting for a name to join through", metadata: ["name": "\(name)", "reason": "\(error)"])
             }
             try await Task.sleep(for: pause)
             pause = min(pause * 2, .seconds(10))

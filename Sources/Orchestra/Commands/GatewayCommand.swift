@@ -18,7 +18,10 @@ struct GatewayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where to answer HTTP (gateway.listen).", valueName: "host:port"))
     var listen: String?
 
-    @Option(help: ArgumentHelp("Silos to join through, separated by commas; --seed does the same (gateway.silos).", valueName: "host:port,…"))
+    @Option(
+        help: ArgumentHelp(
+            "Silos to join through, separated by commas; --seed does the same (gateway.silos).",
+            valueName: "host:port,…"))
     var silos: String?
 
     @OptionGroup(title: "Node") var node: NodeOptions

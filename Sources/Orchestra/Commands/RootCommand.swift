@@ -24,7 +24,8 @@ struct RootCommand: AsyncParsableCommand {
                 CommandGroup(
                     name: "Single nodes",
                     subcommands: [BrokerCommand.self, SiloCommand.self, AgentCommand.self, GatewayCommand.self]),
-                CommandGroup(name: "Tools", subcommands: [ClusterCommand.self, SchemasCommand.self, ConfigCommand.self]),
+                CommandGroup(
+                    name: "Tools", subcommands: [ClusterCommand.self, SchemasCommand.self, ConfigCommand.self]),
             ])
     }
 

@@ -61,7 +61,8 @@ enum ConfigurationKeys {
         isValid: { ClusterSecret($0) != nil })
     static let clusterAdvertise = ConfigurationKey<HostAndPort>.optionalAddress(
         "cluster.advertise", usedBy: members,
-        help: "Where other nodes reach this one, if not where it listens: behind a port mapping. A node that listens on "
+        help:
+            "Where other nodes reach this one, if not where it listens: behind a port mapping. A node that listens on "
             + "0.0.0.0 tells the others the address of its first network interface without it.")
     static let clusterSeeds = ConfigurationKey<[HostAndPort]>.optionalAddresses(
         "cluster.seeds", usedBy: members,
