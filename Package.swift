@@ -71,7 +71,7 @@ let package = Package(
 
         // No I/O: no clock, no random source, no task.
         library("OrchestraCore", []),
-        library("Membership", []),
+        .target(name: "Membership", path: "Sources/Membership/Protocol", swiftSettings: settings),
         library("Placement", ["OrchestraCore"]),
         library("Simulation", ["Membership"]),
 
@@ -91,6 +91,11 @@ let package = Package(
         library(
             "Transport",
             ["Compression", "OrchestraCore", crypto, deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
+        .target(
+            name: "MembershipNetwork",
+            dependencies: [
+                "Membership", "OrchestraCore", "Transport", lifecycle, logging, metrics, nio, nioPosix,
+            ], path: "Sources/Membership/Network", swiftSettings: settings),
         library(
             "Silo",
             [
@@ -110,8 +115,8 @@ let package = Package(
             "Orchestra",
             [
                 "Agents", "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore",
-                "Placement", "Records", "Silo", "Transport", argumentParser, configuration, lifecycle, logging,
-                unixSignals,
+                "Membership", "MembershipNetwork", "Placement", "Records", "Silo", "Transport", argumentParser,
+                configuration, lifecycle, logging, nio, nioHTTP1, nioPosix, unixSignals,
             ]),
         .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
         .executableTarget(
@@ -134,6 +139,9 @@ let package = Package(
             swiftSettings: settings),
 
         tests("MembershipTests", ["Membership"]),
+        tests(
+            "MembershipNetworkTests",
+            ["Membership", "MembershipNetwork", "OrchestraCore", "Transport", lifecycle, logging, nio]),
         tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
@@ -161,7 +169,9 @@ let package = Package(
                 "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
                 "Silo", "Transport", lifecycle, logging, nio, nioPosix,
             ]),
-        tests("OrchestraTests", ["Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, logging]),
+        tests(
+            "OrchestraTests",
+            ["HTTPClient", "Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, lifecycle, logging]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]

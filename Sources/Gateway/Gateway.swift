@@ -39,20 +39,24 @@ package final class Gateway: Service {
     ///   - workflows: what can be triggered.
     ///   - siloObstacle: why no silo can be asked now, `nil` if one can. By default the status of `calls`, if that is a
     ///     ``CallClient``.
+    ///   - members: what `GET /v1/cluster/members` answers, as JSON; `nil`: not found.
     ///   - logger: for the start, and for what keeps the gateway from working.
     package convenience init(
         _ configuration: GatewayConfiguration, producer: Producer, codec: RecordCodec, calls: any GrainCallHandler,
-        workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil, logger: Logger
+        workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil,
+        members: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
     ) {
         let sink = KafkaStartEventSink(configuration, producer: producer, codec: codec, logger: logger)
         self.init(
-            configuration, sink: sink, calls: calls, workflows: workflows, siloObstacle: siloObstacle, logger: logger)
+            configuration, sink: sink, calls: calls, workflows: workflows, siloObstacle: siloObstacle,
+            members: members, logger: logger)
     }
 
     /// A gateway with another way to write start events.
     package init(
         _ configuration: GatewayConfiguration, sink: any StartEventSink, calls: any GrainCallHandler,
-        workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil, logger: Logger
+        workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil,
+        members: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
     ) {
         self.configuration = configuration
         self.sink = sink
@@ -71,7 +75,7 @@ package final class Gateway: Service {
                 limits: limits, calls: calls, accepted: accepted,
                 waits: Admission(maximumCount: limits.maximumWaits, maximumBytes: 0)),
             definitions: workflows.sorted { $0.name < $1.name },
-            obstacles: { [sink.obstacle, siloObstacle()].compactMap(\.self) },
+            obstacles: { [sink.obstacle, siloObstacle()].compactMap(\.self) }, members: members,
             metrics: GatewayMetrics(), logger: logger)
     }
 

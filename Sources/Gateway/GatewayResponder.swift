@@ -16,6 +16,8 @@ struct GatewayResponder: HTTPResponder {
     let definitions: [WorkflowDefinition]
     /// What keeps this node from doing its work: nothing when it is ready.
     let obstacles: @Sendable () -> [String]
+    /// The list of the cluster's members as JSON; `nil` for a gateway that is no member itself.
+    let members: (@Sendable () async throws -> [UInt8])?
     let metrics: GatewayMetrics
     let logger: Logger
 
@@ -61,6 +63,11 @@ struct GatewayResponder: HTTPResponder {
             return try await status.cancel(workflowID)
         case .definitions:
             return .json(.ok, .object([("workflows", .array(definitions.map(\.json)))]))
+        case .members:
+            guard let members else {
+                throw Problem(.notFound, "notFound", "this gateway is no member of a cluster")
+            }
+            return .json(.ok, encoded: ByteBuffer(bytes: try await members()))
         case .live:
             return .json(.ok, .object([("status", .string("live"))]))
         case .ready:

@@ -74,11 +74,18 @@ extension Response {
     static func json(
         _ status: HTTPResponse.Status, _ body: JSONValue, contentType: String = "application/json"
     ) -> Response {
+        json(status, encoded: body.encoded(), contentType: contentType)
+    }
+
+    /// The same for JSON that is encoded already.
+    static func json(
+        _ status: HTTPResponse.Status, encoded body: ByteBuffer, contentType: String = "application/json"
+    ) -> Response {
         var headers = HTTPFields()
         headers.reserveCapacity(8)
         headers[.contentType] = contentType
         headers[.cacheControl] = "no-store"
         headers[.xContentTypeOptions] = "nosniff"
-        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: body.encoded()))
+        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: body))
     }
 }

@@ -6,6 +6,7 @@ enum Route: Sendable, Hashable {
     case status(workflowID: String)
     case cancel(workflowID: String)
     case definitions
+    case members
     case live
     case ready
 
@@ -16,6 +17,7 @@ enum Route: Sendable, Hashable {
         case .status: "status"
         case .cancel: "cancel"
         case .definitions: "definitions"
+        case .members: "members"
         case .live: "live"
         case .ready: "ready"
         }
@@ -40,6 +42,8 @@ enum Route: Sendable, Hashable {
             self = try Route.choose(method, path, [.post: .cancel(workflowID: Route.workflowID(parts[2]))])
         case ["v1", "workflow-definitions"]:
             self = try Route.choose(method, path, [.get: .definitions])
+        case ["v1", "cluster", "members"]:
+            self = try Route.choose(method, path, [.get: .members])
         case ["health", "live"]:
             self = try Route.choose(method, path, [.get: .live])
         case ["health", "ready"]:
@@ -48,7 +52,8 @@ enum Route: Sendable, Hashable {
             throw Problem(
                 .notFound, "notFound", "there is nothing at \(path)",
                 nextStep: "the API is POST /v1/workflows, GET and DELETE /v1/workflows/{id}, "
-                    + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /health/live, /health/ready")
+                    + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, "
+                    + "GET /health/live, /health/ready")
         }
     }
 

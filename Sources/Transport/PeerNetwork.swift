@@ -44,6 +44,7 @@ package final class PeerNetwork: Service {
     package let gossip: Gossip
     private let configuration: PeerNetworkConfiguration
     private let bound = OneShot<Int>()
+    private let reachable = OneShot<HostAndPort?>()
     private let listener = OneShot<(any Channel)?>()
 
     /// - Parameters:
@@ -77,6 +78,11 @@ package final class PeerNetwork: Service {
 
     package var identity: NodeIdentity { configuration.identity }
 
+    /// Later handshakes tell this generation: the cluster has ended the one that the node began with.
+    package func setGeneration(_ generation: Int64) {
+        table.eventLoop.execute { self.table.generation = generation }
+    }
+
     /// What happened at connections that others dialed, since the start.
     package var acceptedCounters: TransportCounters.Snapshot { table.accepted.snapshot }
 
@@ -86,6 +92,13 @@ package final class PeerNetwork: Service {
     /// - Returns: the port, once the network listens; 0 if it does not listen at all.
     /// - Throws: `unavailable` if it cannot listen there, `CancellationError` if the waiting task is cancelled.
     package func boundPort() async throws -> Int { try await bound.value() }
+
+    /// - Returns: where others reach this node, once it listens; `nil` if nobody can dial it.
+    /// - Throws: as ``boundPort()``.
+    package func advertisedAddress() async throws -> HostAndPort? {
+        _ = try await bound.value()
+        return try await reachable.value()
+    }
 
     /// Listens, if there is an address for that. The network can dial from here on.
     ///
@@ -126,16 +139,22 @@ package final class PeerNetwork: Service {
         if let advertise = configuration.advertise {
             return advertise.port == 0 ? HostAndPort(host: advertise.host, port: listening.port) : advertise
         }
-        guard listening.host != "0.0.0.0", listening.host != "::" else {
+        guard listening.host == "0.0.0.0" || listening.host == "::" else { return listening }
+        guard let host = InterfaceAddress.first(isIPv6: listening.host == "::") else {
             table.logger.warning(
-                "others cannot dial this node: it listens on all addresses and advertises none",
+                "others cannot dial this node: it listens on all addresses, has none of its own and advertises none",
                 metadata: ["listen": "\(listening)"])
             return nil
         }
-        return listening
+        let address = HostAndPort(host: host, port: listening.port)
+        table.logger.notice(
+            "this node listens on all addresses; it tells others one of them (cluster.advertise would name another)",
+            metadata: ["advertised": "\(address)"])
+        return address
     }
 
     private func advertise(_ address: HostAndPort?) {
+        reachable.finish(.success(address))
         table.eventLoop.execute { self.table.advertised = address }
     }
 

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Logging
 import OrchestraCore
 import Testing
@@ -45,5 +46,27 @@ import Transport
         #expect(
             configuration.optional(ConfigurationKeys.clusterAdvertise)
                 == HostAndPort(host: "silo-1.example", port: 7600))
+    }
+
+    @Test func seedsAreAListAndHaveNoDefault() throws {
+        #expect(try load([:]).optional(ConfigurationKeys.clusterSeeds) == nil)
+        let configuration = try load([
+            "ORCHESTRA_CLUSTER_SEEDS": "a:1,b:2", "ORCHESTRA_CLUSTER_JOIN_DNS": "silos.example:7600",
+        ])
+        #expect(
+            configuration.optional(ConfigurationKeys.clusterSeeds)
+                == [HostAndPort(host: "a", port: 1), HostAndPort(host: "b", port: 2)])
+        #expect(configuration.optional(ConfigurationKeys.clusterJoinDNS)?.map(\.host) == ["silos.example"])
+        #expect(throws: ConfigurationProblems.self) {
+            _ = try load(["ORCHESTRA_CLUSTER_SEEDS": "a:1,,b:0"])
+        }
+    }
+
+    @Test func theSeedFlagMayBeRepeated() throws {
+        let parsed = try RootCommand.parseAsRoot(["silo", "--seed", "a:1", "--seed", "b:2", "--join-dns", "c:3"])
+        let silo = try #require(parsed as? SiloCommand)
+        let configuration = try silo.options.load(silo.node.flags)
+        #expect(configuration.optional(ConfigurationKeys.clusterSeeds)?.map(\.host) == ["a", "b"])
+        #expect(configuration.optional(ConfigurationKeys.clusterJoinDNS)?.map(\.host) == ["c"])
     }
 }

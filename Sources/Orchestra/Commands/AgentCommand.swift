@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import HTTPClient
 import OrchestraCore
+import Transport
 
 /// `orchestra agent`: a worker that runs agents.
 struct AgentCommand: AsyncParsableCommand {
@@ -13,7 +14,8 @@ struct AgentCommand: AsyncParsableCommand {
             With OPENAI_API_KEY or OPENAI_BASE_URL in the environment, prompts go to that chat-completion server, else to the
             built-in local model.
 
-              orchestra agent --kafka kafka:9092 --registry http://registry:8081 --concurrency 32
+              orchestra agent --kafka kafka:9092 --registry http://registry:8081 --concurrency 32 \\
+                --seed silo-1:7600 --listen-node 0.0.0.0:0
             """)
 
     @Option(help: ArgumentHelp("How many tasks to run at the same time (agent.concurrency).", valueName: "count"))
@@ -23,13 +25,14 @@ struct AgentCommand: AsyncParsableCommand {
     var prompts: String?
 
     @OptionGroup(title: "Node") var node: NodeOptions
+    @OptionGroup(title: "Node") var client: ClientNodeOptions
     @OptionGroup(title: "Connections") var connections: ConnectionOptions
     @OptionGroup(title: "Configuration") var options: ConfigurationOptions
     @OptionGroup(visibility: .hidden) var supervision: SupervisionOptions
 
     func run() async throws {
         let flags =
-            connections.flags + node.flags + [
+            connections.flags + node.flags + client.flags + [
                 .init(ConfigurationKeys.agentConcurrency, "--concurrency", concurrency),
                 .init(ConfigurationKeys.agentPrompts, "--prompts", prompts),
             ]
@@ -57,11 +60,15 @@ extension AgentCommand {
                 concurrency: context.configuration[ConfigurationKeys.agentConcurrency]),
             agents: ApplicationDefinition.current.agents, codec: context.makeCodec(http: http),
             logger: context.logger("agent"))
+        let membership = try context.makeMembership(
+            role: .agent, generation: try context.nextGeneration(),
+            listen: context.configuration[ConfigurationKeys.clusterListen], defaultSeeds: [DefaultAddress.silo])
+        let admin = context.makeAdminServer(membership)
         return NodeServices(
-            services: [worker],
+            services: [membership.network, worker, admin, membership.service],
             ready: {
                 while !worker.isReady { try await Task.sleep(for: .milliseconds(20)) }
-                return [:]
+                return ["admin": "http://\(try await admin.address())"]
             },
             close: { await http.close() })
     }

@@ -11,24 +11,28 @@ struct GatewayCommand: AsyncParsableCommand {
         commandName: "gateway",
         abstract: "Run one gateway: it takes triggers and questions over HTTP.",
         discussion: """
-              orchestra gateway --listen 0.0.0.0:8080 --silos silo-1:7600 --kafka kafka:9092 \\
-                --registry http://registry:8081
+              orchestra gateway --listen 0.0.0.0:8080 --seed silo-1:7600 --listen-node 0.0.0.0:0 \\
+                --kafka kafka:9092 --registry http://registry:8081
             """)
 
     @Option(help: ArgumentHelp("Where to answer HTTP (gateway.listen).", valueName: "host:port"))
     var listen: String?
 
-    @Option(help: ArgumentHelp("The silos to ask, separated by commas (gateway.silos).", valueName: "host:port,…"))
+    @Option(
+        help: ArgumentHelp(
+            "Silos to join through, separated by commas; --seed does the same (gateway.silos).",
+            valueName: "host:port,…"))
     var silos: String?
 
     @OptionGroup(title: "Node") var node: NodeOptions
+    @OptionGroup(title: "Node") var client: ClientNodeOptions
     @OptionGroup(title: "Connections") var connections: ConnectionOptions
     @OptionGroup(title: "Configuration") var options: ConfigurationOptions
     @OptionGroup(visibility: .hidden) var supervision: SupervisionOptions
 
     func run() async throws {
         let flags =
-            connections.flags + node.flags + [
+            connections.flags + node.flags + client.flags + [
                 .init(ConfigurationKeys.gatewayListen, "--listen", listen),
                 .init(ConfigurationKeys.gatewaySilos, "--silos", silos),
             ]
@@ -43,18 +47,21 @@ extension GatewayCommand {
         let generation = try context.nextGeneration()
         let http = HTTPClient()
         let producer = try Producer(context.kafka, logger: context.logger("producer"))
-        let calls = CallClient(
-            owning: try context.configuration.makeNetwork(
-                nodeID: context.nodeID, generation: generation, role: .gateway, logger: context.logger("transport")),
-            peers: context.configuration[ConfigurationKeys.gatewaySilos])
+        let membership = try context.makeMembership(
+            role: .gateway, generation: generation, listen: context.configuration[ConfigurationKeys.clusterListen],
+            defaultSeeds: context.configuration[ConfigurationKeys.gatewaySilos])
+        let silos = SiloPeers(membership: membership.service, configured: context.configuration.configuredSilos)
+        let calls = CallClient(network: membership.network, peers: silos.current, routing: silos.routing)
+        silos.use(calls)
         let gateway = Gateway(
             GatewayConfiguration(
                 host: address.host, port: address.port, nodeID: context.nodeID,
                 partitionCount: Int32(context.configuration[ConfigurationKeys.siloPartitions]), kafka: context.kafka),
             producer: producer, codec: context.makeCodec(http: http), calls: calls,
-            workflows: ApplicationDefinition.current.workflows, logger: context.logger("gateway"))
+            workflows: ApplicationDefinition.current.workflows, siloObstacle: { silos.obstacle(calls) },
+            members: membership.members, logger: context.logger("gateway"))
         return NodeServices(
-            services: [calls, gateway],
+            services: [membership.network, calls, gateway, silos, membership.service],
             ready: {
                 let port = try await gateway.boundPort()
                 while !gateway.isReady { try await Task.sleep(for: .milliseconds(20)) }
@@ -64,5 +71,15 @@ extension GatewayCommand {
                 await producer.close(timeout: .seconds(5))
                 await http.close()
             })
+    }
+}
+
+extension ResolvedConfiguration {
+    /// The silos that somebody named for a gateway; none if that was left to the seeds.
+    fileprivate var configuredSilos: [HostAndPort] {
+        let isLeftToSeeds =
+            optional(ConfigurationKeys.clusterSeeds) != nil || optional(ConfigurationKeys.clusterJoinDNS) != nil
+        let isDefault = source(of: ConfigurationKeys.gatewaySilos) == "default"
+        return isLeftToSeeds && isDefault ? [] : self[ConfigurationKeys.gatewaySilos]
     }
 }

@@ -18,12 +18,14 @@ struct RootCommand: AsyncParsableCommand {
                 Exit status: 0 success, 1 failure, 2 bad configuration, 64 wrong usage.
                 """,
             version: "orchestra \(orchestraVersion)",
+            subcommands: [MemberCommand.self],
             groupedSubcommands: [
                 CommandGroup(name: "Use", subcommands: [UpCommand.self, RunCommand.self, CallCommand.self]),
                 CommandGroup(
                     name: "Single nodes",
                     subcommands: [BrokerCommand.self, SiloCommand.self, AgentCommand.self, GatewayCommand.self]),
-                CommandGroup(name: "Tools", subcommands: [SchemasCommand.self, ConfigCommand.self]),
+                CommandGroup(
+                    name: "Tools", subcommands: [ClusterCommand.self, SchemasCommand.self, ConfigCommand.self]),
             ])
     }
 

@@ -12,6 +12,8 @@ struct SiloCommand: AsyncParsableCommand {
         abstract: "Run one silo: it owns partitions and runs grains.",
         discussion: """
               orchestra silo --kafka kafka:9092 --registry http://registry:8081 --listen 0.0.0.0:7600
+              orchestra silo --kafka kafka:9092 --registry http://registry:8081 --listen 0.0.0.0:7600 \\
+                --seed silo-1:7600 --seed silo-2:7600
             """)
 
     @Option(help: ArgumentHelp("Where to take calls of other nodes (silo.listen).", valueName: "host:port"))
@@ -43,17 +45,20 @@ struct SiloCommand: AsyncParsableCommand {
         let silo = try Silo(
             configuration, grains: application.grains, codec: context.makeCodec(http: http),
             logger: context.logger("silo"))
-        let network = try context.configuration.makeNetwork(
-            nodeID: context.nodeID, generation: generation, role: .silo, listen: address,
-            logger: context.logger("transport"))
-        let server = CallServer(network: network, handler: silo)
+        let membership = try context.makeMembership(role: .silo, generation: generation, listen: address)
+        let server = CallServer(network: membership.network, handler: silo)
+        let admin = context.makeAdminServer(membership)
         return NodeServices(
-            // They end in reverse order: the listener closes after the silo has let its partitions go.
-            services: [network, silo, server],
+            // They end in reverse order: the leave is announced first, and the listener closes after the silo has let
+            // its partitions go.
+            services: [membership.network, silo, server, admin, membership.service],
             ready: {
                 let port = try await server.boundPort()
                 await silo.waitUntilReady()
-                return ["calls": "\(HostAndPort(host: address.host, port: port))"]
+                return [
+                    "calls": "\(HostAndPort(host: address.host, port: port))",
+                    "admin": "http://\(try await admin.address())",
+                ]
             },
             close: { await http.close() })
     }

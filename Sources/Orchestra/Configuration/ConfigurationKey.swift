@@ -136,14 +136,22 @@ extension ConfigurationKey where Value == HostAndPort {
 }
 
 extension ConfigurationKey where Value == [HostAndPort] {
+    static func optionalAddresses(_ name: String, usedBy: [String], help: String) -> Self {
+        make(name, default: nil, allowed: "host:port, or several separated by commas", usedBy: usedBy, help: help) {
+            parseAll($0)
+        }
+    }
+
     static func addresses(_ name: String, default defaultText: String, usedBy: [String], help: String) -> Self {
         make(
             name, default: defaultText, allowed: "host:port, or several separated by commas", usedBy: usedBy, help: help
-        ) { text in
-            let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-            let addresses = parts.compactMap { HostAndPort(String($0)) }
-            return addresses.count == parts.count && addresses.allSatisfy { $0.port > 0 } ? addresses : nil
-        }
+        ) { parseAll($0) }
+    }
+
+    private static func parseAll(_ text: String) -> [HostAndPort]? {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        let addresses = parts.compactMap { HostAndPort(String($0)) }
+        return addresses.count == parts.count && addresses.allSatisfy { $0.port > 0 } ? addresses : nil
     }
 }
 

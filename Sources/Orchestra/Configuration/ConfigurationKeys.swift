@@ -5,7 +5,8 @@ import Transport
 enum ConfigurationKeys {
     private static let nodes = ["up", "broker", "silo", "agent", "gateway"]
     private static let kafkaUsers = ["up", "silo", "agent", "gateway"]
-    private static let networkUsers = ["up", "silo", "gateway", "call"]
+    private static let members = ["silo", "agent", "gateway", "member"]
+    private static let networkUsers = ["up", "silo", "agent", "gateway", "member", "call"]
     private static let registryUsers = ["up", "silo", "agent", "gateway", "schemas"]
 
     // MARK: Where things are
@@ -15,7 +16,7 @@ enum ConfigurationKeys {
         usedBy: nodes + ["run", "call", "schemas"],
         help: "Where a node keeps what must survive it: the local broker's database, logs, node generations.")
     static let nodeID = ConfigurationKey<String>.text(
-        "node.id", allowed: "1 to 64 of the characters A-Z a-z 0-9 . _ -", usedBy: ["silo", "agent", "gateway"],
+        "node.id", allowed: "1 to 64 of the characters A-Z a-z 0-9 . _ -", usedBy: members,
         help: "The name of this node, unique in the cluster. Without it: the role and the host's name; under "
             + "`up` the role and a number.",
         isValid: isNodeID)
@@ -64,9 +65,26 @@ enum ConfigurationKeys {
             + "port is let in. Better set as ORCHESTRA_CLUSTER_SECRET than as a flag.",
         isValid: { ClusterSecret($0) != nil })
     static let clusterAdvertise = ConfigurationKey<HostAndPort>.optionalAddress(
-        "cluster.advertise", usedBy: ["silo"],
-        help: "Where other nodes reach this one, if not where it listens: behind a port mapping, or when it listens on "
-            + "0.0.0.0.")
+        "cluster.advertise", usedBy: members,
+        help:
+            "Where other nodes reach this one, if not where it listens: behind a port mapping. A node that listens on "
+            + "0.0.0.0 tells the others the address of its first network interface without it.")
+    static let clusterSeeds = ConfigurationKey<[HostAndPort]>.optionalAddresses(
+        "cluster.seeds", usedBy: members,
+        help: "Nodes through which this one finds the others; any that is up will do. A silo without seeds, or that "
+            + "finds itself among them and nobody else, is the first of its cluster. Without it an agent tries "
+            + "127.0.0.1:7600 and a gateway its gateway.silos.")
+    static let clusterJoinDNS = ConfigurationKey<[HostAndPort]>.optionalAddresses(
+        "cluster.join.dns", usedBy: members,
+        help: "A name whose every address is a seed, as that of a headless service, with the nodes' common port. It "
+            + "is looked up again with each attempt to join. It must list nodes before they are ready.")
+    static let clusterListen = ConfigurationKey<HostAndPort>.address(
+        "cluster.listen", default: "127.0.0.1:0", usedBy: ["agent", "gateway", "member"],
+        help: "Where an agent or a gateway is reached by other nodes, which look whether it is alive; on several "
+            + "machines 0.0.0.0:0 or a certain port. Silos use silo.listen.")
+    static let adminListen = ConfigurationKey<HostAndPort>.address(
+        "admin.listen", default: "127.0.0.1:0", usedBy: ["silo", "agent", "member"],
+        help: "Where a node that is no gateway answers GET /v1/cluster/members and /health/live.")
     static let clusterTLSCertificate = ConfigurationKey<String>.text(
         "cluster.tls.certificate", allowed: "a PEM file", usedBy: networkUsers,
         help: "This node's certificate, for TLS between nodes; needs cluster.tls.key and cluster.tls.trust too.")
@@ -99,7 +117,8 @@ enum ConfigurationKeys {
         help: "Where a gateway answers HTTP.")
     static let gatewaySilos = ConfigurationKey<[HostAndPort]>.addresses(
         "gateway.silos", default: "127.0.0.1:7600", usedBy: ["gateway"],
-        help: "The silos that a gateway asks about workflows; `up` sets it for its own.")
+        help: "Silos to join through, and to ask about workflows until the gateway has joined. Not needed with "
+            + "cluster.seeds or cluster.join.dns.")
     static let agentConcurrency = ConfigurationKey<Int>.integer(
         "agent.concurrency", in: 1...1024, default: 8, usedBy: ["up", "agent"],
         help: "How many tasks one worker runs at the same time.")
@@ -130,6 +149,7 @@ enum ConfigurationKeys {
         registryURL.description, registryUsername.description, registryPassword.description,
         brokerListen.description, brokerFsync.description, registryListen.description,
         clusterName.description, clusterSecret.description, clusterAdvertise.description,
+        clusterSeeds.description, clusterJoinDNS.description, clusterListen.description, adminListen.description,
         clusterTLSCertificate.description, clusterTLSKey.description, clusterTLSTrust.description,
         siloListen.description, siloPartitions.description, siloStateBytes.description,
         workflowRetention.description,

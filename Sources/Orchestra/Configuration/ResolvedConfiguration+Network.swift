@@ -5,11 +5,14 @@ import Transport
 extension ResolvedConfiguration {
     /// The connections of a node as the `cluster.*` keys want them.
     ///
-    /// - Parameter listen: where other nodes reach it; `nil` for a node that only dials.
+    /// - Parameters:
+    ///   - listen: where other nodes reach it; `nil` for a node that only dials.
+    ///   - takesGossip: whether it is a member.
     /// - Throws: ``OrchestraError`` with `badConfiguration` when the TLS keys are not all there or name files that
     ///   cannot be used.
     func makeNetwork(
-        nodeID: String, generation: Int64 = 0, role: NodeRole, listen: HostAndPort? = nil, logger: Logger
+        nodeID: String, generation: Int64 = 0, role: NodeRole, listen: HostAndPort? = nil,
+        takesGossip: Bool = false, logger: Logger
     ) throws(OrchestraError) -> PeerNetwork {
         let identity = NodeIdentity(
             clusterName: self[ConfigurationKeys.clusterName], nodeID: nodeID, generation: generation, role: role)
@@ -17,7 +20,7 @@ extension ResolvedConfiguration {
             PeerNetworkConfiguration(
                 identity: identity, listen: listen, advertise: optional(ConfigurationKeys.clusterAdvertise),
                 secret: optional(ConfigurationKeys.clusterSecret).flatMap { ClusterSecret($0) }, tls: tlsFiles()),
-            logger: logger)
+            takesGossip: takesGossip, logger: logger)
     }
 
     func tlsFiles() throws(OrchestraError) -> TLSFiles? {

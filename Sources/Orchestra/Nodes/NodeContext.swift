@@ -52,6 +52,7 @@ struct NodeContext: Sendable {
 enum DefaultAddress {
     static let kafka = "127.0.0.1:9092"
     static let registry = "http://127.0.0.1:8081"
+    static let silo = HostAndPort(host: "127.0.0.1", port: 7600)
 }
 
 extension SchemaRegistryClient {

@@ -105,7 +105,7 @@ struct ClusterPlan {
     }
 
     private mutating func planAgents(_ count: Int) {
-        stages.append((0..<count).map { node("agent-\($0 + 1)", arguments: ["agent"], place: "") })
+        stages.append((0..<count).map { node("agent-\($0 + 1)", arguments: ["agent"] + seedArguments, place: "") })
     }
 
     private mutating func planGateways(_ count: Int) throws(OrchestraError) {
@@ -120,11 +120,14 @@ struct ClusterPlan {
             stage.append(
                 node(
                     "gateway-\(number)",
-                    arguments: ["gateway", "--listen", "\(address)", "--silos", silos.joined(separator: ",")],
+                    arguments: ["gateway", "--listen", "\(address)"] + seedArguments,
                     place: url))
         }
         stages.append(stage)
     }
+
+    /// The others find the cluster through its silos. Several: whichever is up will do.
+    private var seedArguments: [String] { silos.flatMap { ["--seed", $0] } }
 
     private func node(_ name: String, arguments: [String], place: String) -> Child {
         Child(

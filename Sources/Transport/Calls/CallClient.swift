@@ -124,6 +124,9 @@ package final class CallClient: Service, GrainCallHandler {
         }
     }
 
+    /// Connects to a peer that has become a member, and stays connected to it until it is forgotten.
+    package func connect(_ peer: HostAndPort) { _ = link(to: peer) }
+
     /// Forgets a peer that is no longer a member. Calls that wait for it fail; the connection stays for its other side.
     package func forget(_ peer: HostAndPort) async {
         guard let link = links.withLock({ $0.byPeer.removeValue(forKey: peer) }) else { return }

@@ -49,6 +49,8 @@ final class ConnectionTable: @unchecked Sendable {
     var users: [ConnectionPurpose: any ConnectionUser] = [:]
     /// Where others reach this node; known when it listens.
     var advertised: HostAndPort?
+    /// What handshakes tell; at first that of the settings.
+    var generation: Int64
 
     private var connections: [ObjectIdentifier: Connection] = [:]
     /// Accepted and not yet open, the oldest first; those that are not any more are skipped.
@@ -65,6 +67,7 @@ final class ConnectionTable: @unchecked Sendable {
         self.eventLoop = eventLoop
         self.settings = settings
         advertised = settings.advertised
+        generation = settings.identity.generation
     }
 
     var limits: TransportLimits { settings.limits }
@@ -77,7 +80,9 @@ final class ConnectionTable: @unchecked Sendable {
     func makeHello(_ purpose: ConnectionPurpose) -> Hello {
         var random = SystemRandomNumberGenerator()
         let nonce = (0..<Hello.nonceLength).map { _ in UInt8.random(in: 0...255, using: &random) }
-        return Hello(identity: settings.identity, purpose: purpose, nonce: nonce, advertised: advertised)
+        var identity = settings.identity
+        identity.generation = generation
+        return Hello(identity: identity, purpose: purpose, nonce: nonce, advertised: advertised)
     }
 
     // MARK: Coming

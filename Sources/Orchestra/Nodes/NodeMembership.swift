@@ -1,0 +1,43 @@
+import Logging
+import MembershipNetwork
+import OrchestraCore
+import Transport
+
+/// What makes a node a member of its cluster.
+struct NodeMembership: Sendable {
+    /// To be the first of the node's services: its port closes last.
+    let network: PeerNetwork
+    /// To be the last: it announces the leave before the node stops serving.
+    let service: MembershipService
+
+    /// What `GET /v1/cluster/members` answers.
+    var members: @Sendable () async throws -> [UInt8] {
+        { [service] in try await service.members().json }
+    }
+}
+
+extension NodeContext {
+    /// - Parameters:
+    ///   - listen: where other nodes reach it.
+    ///   - seeds: where to look for the others if nothing is configured.
+    func makeMembership(
+        role: NodeRole, generation: Int64, listen: HostAndPort, defaultSeeds seeds: [HostAndPort] = []
+    ) throws(OrchestraError) -> NodeMembership {
+        let network = try configuration.makeNetwork(
+            nodeID: nodeID, generation: generation, role: role, listen: listen, takesGossip: true,
+            logger: logger("transport"))
+        let configured = configuration.optional(ConfigurationKeys.clusterSeeds)
+        let names = configuration.optional(ConfigurationKeys.clusterJoinDNS) ?? []
+        let service = MembershipService(
+            network: network,
+            MembershipConfiguration(
+                seeds: configured ?? (names.isEmpty ? seeds : []), names: names, version: orchestraVersion),
+            logger: logger("membership"))
+        return NodeMembership(network: network, service: service)
+    }
+
+    func makeAdminServer(_ membership: NodeMembership) -> AdminServer {
+        AdminServer(
+            listen: configuration[ConfigurationKeys.adminListen], members: membership.members, logger: logger("admin"))
+    }
+}
