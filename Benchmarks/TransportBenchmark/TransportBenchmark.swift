@@ -47,10 +47,11 @@ enum TransportBenchmark {
     ) {
         let sorted = latencies.sorted()
         let rate = Double(sorted.count) / seconds
-        print(
-            String(
-                format: "%11d %-12s %9.0f %8.0f %8.0f %8.1f", outstanding, (name as NSString).utf8String ?? "", rate,
-                sorted[sorted.count / 2], sorted[sorted.count * 99 / 100], cpuSeconds / Double(sorted.count) * 1e6))
+        let figures = String(
+            format: " %9.0f %8.0f %8.0f %8.1f", rate, sorted[sorted.count / 2], sorted[sorted.count * 99 / 100],
+            cpuSeconds / Double(sorted.count) * 1e6)
+        let title = name.padding(toLength: max(name.count, 12), withPad: " ", startingAt: 0)
+        print(String(format: "%11d ", outstanding) + title + figures)
     }
 }
 
