@@ -37,7 +37,7 @@ struct StatusEndpoint: Sendable {
     /// - Returns: `nil` if the workflow has not ended in time, or nobody could say.
     private func waitForEnd(
         of workflowID: String, _ position: GrainCallRequest.Position?, for wait: Duration
-    ) async throws -> WorkflowCalls.Status? {
+    ) async throws -> WorkflowSnapshot? {
         let end = ContinuousClock.now + wait
         while ContinuousClock.now < end, !Task.isShuttingDownGracefully, !Task.isCancelled {
             let timeLeft = min(limits.longPollInterval, end - .now)
@@ -64,7 +64,7 @@ struct StatusEndpoint: Sendable {
             // The question makes the owner take in a trigger that was accepted a moment ago.
             let status = try await calls.status(
                 of: workflowID, within: limits.callTimeout, after: accepted.position(of: workflowID))
-            if status.snapshot.isFinished { return .json(.ok, status.snapshot.json) }
+            if status.isFinished { return .json(.ok, status.json) }
             let snapshot = try await calls.cancel(workflowID, within: limits.callTimeout * 2)
             return .json(.ok, snapshot.json)
         } catch {
@@ -75,8 +75,8 @@ struct StatusEndpoint: Sendable {
 
     /// Long polls end with the gateway's shutdown and answer what they know.
     private func untilShutdown(
-        _ ask: @Sendable @escaping () async throws(OrchestraError) -> WorkflowCalls.Status
-    ) async throws(OrchestraError) -> WorkflowCalls.Status {
+        _ ask: @Sendable @escaping () async throws(OrchestraError) -> WorkflowSnapshot
+    ) async throws(OrchestraError) -> WorkflowSnapshot {
         do {
             return try await cancelWhenGracefulShutdown { try await ask() }
         } catch let error as OrchestraError {
@@ -93,14 +93,8 @@ struct StatusEndpoint: Sendable {
     }
 
     private func outOfReach(_ error: OrchestraError) -> OrchestraError {
-        OrchestraError(
-            .unavailable, error.message,
-            nextStep: "ask again after a moment")
+        OrchestraError(.unavailable, error.message, nextStep: "ask again after a moment")
     }
-}
-
-extension WorkflowCalls.Status {
-    var json: JSONValue { snapshot.json }
 }
 
 extension WorkflowSnapshot {

@@ -178,7 +178,7 @@ struct TriggerEndpoint: Sendable {
     private func earlier(_ event: WorkflowStartEvent) async throws -> Earlier {
         let digest: String
         do throws(OrchestraError) {
-            digest = try await calls.status(of: event.workflowId, within: limits.keyCheckTimeout).snapshot.inputDigest
+            digest = try await calls.status(of: event.workflowId, within: limits.keyCheckTimeout).inputDigest
         } catch {
             return error.code == .notFound ? .none : .ownerOutOfReach
         }
@@ -193,7 +193,7 @@ struct TriggerEndpoint: Sendable {
         do {
             let status = try await calls.status(
                 of: event.workflowId, within: limits.keyCheckTimeout, after: position)
-            try compare(status.snapshot.inputDigest, event)
+            try compare(status.inputDigest, event)
         } catch let error as OrchestraError where error.code == .notFound {
             throw Problem(
                 .conflict, "conflict", "the workflow of this Idempotency-Key has ended long ago and was forgotten",

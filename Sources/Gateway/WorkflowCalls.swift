@@ -9,11 +9,6 @@ struct WorkflowCalls: Sendable {
         cluster = ClusterClient(handler: handler)
     }
 
-    struct Status: Sendable {
-        var snapshot: WorkflowSnapshot
-        var version: UInt64
-    }
-
     /// - Parameters:
     ///   - untilFinished: answer only once the workflow has ended.
     ///   - after: answer only once this record has been taken in.
@@ -21,12 +16,12 @@ struct WorkflowCalls: Sendable {
     func status(
         of workflowID: String, within timeLeft: Duration, untilFinished: Bool = false,
         after: GrainCallRequest.Position? = nil
-    ) async throws(OrchestraError) -> Status {
+    ) async throws(OrchestraError) -> WorkflowSnapshot {
         let workflow = try cluster.grain(WorkflowGrain.self, key: workflowID)
         do throws(OrchestraError) {
-            let answer = try await workflow.ask(
-                GetStatus(untilFinished: untilFinished), deadline: timeLeft, after: after)
-            return Status(snapshot: answer.value, version: answer.version)
+            return try await workflow.ask(
+                GetStatus(untilFinished: untilFinished), deadline: timeLeft, after: after
+            ).value
         } catch {
             throw error.asOurs
         }

@@ -220,6 +220,7 @@ final class MembershipDriver: @unchecked Sendable {
 
     private func dial(_ target: DialTarget, at address: NodeAddress) {
         let timeout = membership.settings.probeTimeout
+        // Nobody awaits it: it ends by its own time-out, and after `stop()` its outcome is ignored.
         Task { [self] in
             switch target {
             case .member(let id):

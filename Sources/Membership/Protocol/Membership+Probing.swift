@@ -158,7 +158,7 @@ extension Membership {
             guard answering == peer else { return }
             noteAlive(peer, generation: generation)
             // Somebody that was taken for dead answers: find out what the other side knows.
-            if entry == nil || !entry!.record.status.isLive { startSync(with: peer) }
+            if entry?.record.status.isLive != true { startSync(with: peer) }
         case .refused:
             guard let record = entry?.record, record.status.isLive else { return }
             accuse(peer, generation: record.generation, isRefusal: true)

@@ -3,13 +3,10 @@ package import EventLog
 /// A batch that waits to be committed together with those of other partitions.
 package struct QueuedCommit: Sendable {
     package var batch: TransactionBatch
-    /// Which life of the producer the batch was made for; see ``TransactionLane``.
-    package var life: Int
     package var outcome: OneShot<Result<Void, EventLogError>>
 
-    package init(batch: TransactionBatch, life: Int, outcome: OneShot<Result<Void, EventLogError>>) {
+    package init(batch: TransactionBatch, outcome: OneShot<Result<Void, EventLogError>>) {
         self.batch = batch
-        self.life = life
         self.outcome = outcome
     }
 }

@@ -204,7 +204,7 @@ package final class TransactionLane: Sendable {
         let outcome = OneShot<Result<Void, EventLogError>>()
         let refusal: EventLogError? = state.withLock { state in
             guard case .open = state.phase, state.life == life else { return TransactionLane.lifeIsOver }
-            state.queue.add(QueuedCommit(batch: batch, life: life, outcome: outcome))
+            state.queue.add(QueuedCommit(batch: batch, outcome: outcome))
             return nil
         }
         if let refusal { throw refusal }
