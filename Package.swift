@@ -134,6 +134,11 @@ let package = Package(
             name: "broker-fuzz", dependencies: ["LocalBroker", "OrchestraCore", logging, nio],
             path: "Tests/Fuzz/BrokerFuzz", swiftSettings: settings),
 
+        // The application of the chaos tests, and the load that they put on its grains.
+        .executableTarget(
+            name: "chaos-orchestra", dependencies: ["Orchestra", "OrchestraCore", "Transport", argumentParser, logging],
+            path: "Tests/Chaos/Grains", swiftSettings: settings),
+
         .executableTarget(
             name: "membership-sim", dependencies: ["Membership", "Simulation"], path: "Benchmarks/MembershipSimulation",
             swiftSettings: settings),
