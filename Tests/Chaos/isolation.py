@@ -23,7 +23,7 @@ def _unshare():
     if sys.platform != "linux" or not shutil.which("unshare") or not shutil.which("ip"):
         return None
     # Everything that the network needs, tried for real.
-    trial = "mount -t tmpfs none /run && ip link add trial type bridge && ip netns add a && ip link add b type veth peer c"
+    trial = "mount -t tmpfs none /run && ip netns add a && ip link add b type bridge && ip link add c type veth peer name d"
     for user in ([], ["--user", "--map-root-user"]):
         command = ["unshare", *user, *FLAGS]
         if subprocess.run([*command, "sh", "-c", trial], capture_output=True).returncode == 0:

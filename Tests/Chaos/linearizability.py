@@ -86,12 +86,13 @@ class Register:
         """Leaves out operations with an unknown outcome whose value nobody ever saw.
 
         They may just as well never have taken effect: between such a write and the next there was no operation that
-        shows the value, because every one that does not overwrite it replies with it. An exchange of unknown outcome
-        shows what it expected, if what it wrote was seen.
+        shows the value, because every one that does not overwrite it replies with it, and an exchange that succeeds
+        shows what it expected. One of unknown outcome succeeded if what it wrote was seen.
         """
         known = [o for o in operations if o.is_known]
         unknown = [o for o in operations if not o.is_known and o.function != "read"]
         seen = {o.value for o in known}
+        seen |= {o.arguments[0] for o in known if o.function == "cas" and o.value == o.arguments[1]}
         kept = []
         while True:
             found = [o for o in unknown if o.arguments[-1] in seen]

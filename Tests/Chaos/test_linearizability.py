@@ -38,9 +38,7 @@ class RegisterTests(unittest.TestCase):
         self.assertFalse(is_linearizable(Register, *stale, op("read", at=(4, 5), value=1)))
 
     def test_lost_write(self):
-        self.assertFalse(
-            is_linearizable(Register, op("write", 1, at=(0, 1), value=1), op("read", at=(2, 3), value=0))
-        )
+        self.assertFalse(is_linearizable(Register, op("write", 1, at=(0, 1), value=1), op("read", at=(2, 3), value=0)))
 
     def test_value_from_nowhere(self):
         self.assertFalse(is_linearizable(Register, op("read", at=(0, 1), value=7)))
@@ -82,6 +80,10 @@ class RegisterTests(unittest.TestCase):
         self.assertTrue(is_linearizable(Register, *chain, op("read", at=(5, 6), value=3)))
         self.assertFalse(is_linearizable(Register, *chain[1:], op("read", at=(5, 6), value=3)))
 
+    def test_exchange_shows_what_it_expected(self):
+        unknown = op("write", 1, at=0)
+        self.assertTrue(is_linearizable(Register, unknown, op("cas", 1, 2, at=(1, 2), value=2)))
+
     def test_many_unknown_writes_cost_little(self):
         unknown = [op("write", 1000 + n, at=n) for n in range(200)]
         reads = [op("read", at=(300 + n, 300.5 + n), value=0) for n in range(200)]
@@ -106,9 +108,7 @@ class CounterTests(unittest.TestCase):
         self.assertFalse(is_linearizable(Counter, *final))
 
     def test_lost_increment(self):
-        self.assertFalse(
-            is_linearizable(Counter, op("add", 3, at=(0, 1), value=3), op("add", 4, at=(2, 3), value=4))
-        )
+        self.assertFalse(is_linearizable(Counter, op("add", 3, at=(0, 1), value=3), op("add", 4, at=(2, 3), value=4)))
 
     def test_same_reply_twice(self):
         """Two owners that both begin from the same state."""
@@ -127,7 +127,7 @@ class CounterTests(unittest.TestCase):
 
 def simulate(model, count, clients, generator, unknown=0.01):
     """A history of a correct object: each operation takes effect at a moment of its own."""
-    now, state, operations, pending = 0.0, 0, [], []
+    state, operations, pending = 0, [], []
     free = [0.0] * clients
     for number in range(count):
         client = min(range(clients), key=free.__getitem__)
@@ -137,8 +137,7 @@ def simulate(model, count, clients, generator, unknown=0.01):
         free[client] = returned
         kind = generator.choice(["add", "read"] if model is Counter else ["write", "cas", "read"])
         pending.append((effect, number, kind, invoked, returned, generator.random() < unknown))
-    for effect, number, kind, invoked, returned, is_unknown in sorted(pending):
-        now = effect
+    for _, number, kind, invoked, returned, is_unknown in sorted(pending):
         arguments = ()
         if kind == "add":
             arguments = (generator.randint(1, 1000),)
@@ -156,7 +155,6 @@ def simulate(model, count, clients, generator, unknown=0.01):
             operation.returned, operation.value = returned, state
         if kind != "read" or not is_unknown:
             operations.append(operation)
-    assert now >= 0
     return operations
 
 
@@ -177,7 +175,7 @@ class RandomHistories(unittest.TestCase):
         for seed in range(30):
             generator = random.Random(seed)
             operations = [o for o in simulate(Counter, 100, 3, generator, unknown=0) if o.function == "add"]
-            operations.remove(generator.choice(operations[:50]))
+            operations.remove(generator.choice(operations[:20]))
             self.assertFalse(check("key", operations, Counter).is_linearizable, f"seed {seed}")
 
     def test_thousands_of_operations_take_seconds(self):
