@@ -24,8 +24,9 @@ struct PlacementSimulation {
     }
 
     private static func table(_ sizes: [(Int32, Int)]) {
-        print("| partitions | silos | weights | rule | max load | moved on join | needless on leave | standby took over "
-            + "| max standby load |")
+        print(
+            "| partitions | silos | weights | rule | max load | moved on join | needless on leave | standby took over "
+                + "| max standby load |")
         print("|---|---|---|---|---|---|---|---|---|")
         for (partitions, silos) in sizes {
             for weights in Weights.allCases {
@@ -38,8 +39,9 @@ struct PlacementSimulation {
     private static func row(_ partitions: Int32, _ silos: Int, _ weights: Weights, slack: Double, rule: String) {
         var total = Churn()
         for seed in 1...(silos > 300 ? 2 : silos > 20 ? 5 : 100) {
-            total.add(Churn(
-                partitionCount: partitions, siloCount: silos, weights: weights, slack: slack, seed: UInt64(seed)))
+            total.add(
+                Churn(
+                    partitionCount: partitions, siloCount: silos, weights: weights, slack: slack, seed: UInt64(seed)))
         }
         let columns = [
             "\(partitions)", "\(silos)", weights.rawValue, rule, text(total.worstLoad), text(total.join),
@@ -54,7 +56,9 @@ struct PlacementSimulation {
         for partitions in partitionCounts {
             for weights in Weights.allCases {
                 let worst = WorstJoin(partitionCount: partitions, weights: weights, seeds: 1...5)
-                print("| \(partitions) | \(weights.rawValue) | \(text(worst.ratio)) | \(worst.silos) | \(text(worst.mean)) |")
+                print(
+                    "| \(partitions) | \(weights.rawValue) | \(text(worst.ratio)) | \(worst.silos) | \(text(worst.mean)) |"
+                )
             }
         }
     }
@@ -71,7 +75,9 @@ struct PlacementSimulation {
                         for _ in 0..<repetitions { _ = Placement(partitionCount: partitions, candidates: candidates) }
                     } / repetitions
                 }.min()!
-                print("| \(partitions) | \(silos) | \(weights.rawValue) | \(text(least / .microseconds(1), decimals: 0)) µs |")
+                print(
+                    "| \(partitions) | \(silos) | \(weights.rawValue) | \(text(least / .microseconds(1), decimals: 0)) µs |"
+                )
             }
         }
     }

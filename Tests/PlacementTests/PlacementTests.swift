@@ -84,6 +84,34 @@ import Testing
     /// A change of the hash, the logarithm or the caps moves partitions while nodes of two versions run: they would
     /// disagree on owners for the length of a rolling upgrade. These vectors make sure that nobody does it by accident.
     @Test func assignmentIsTheSameForever() {
-        #expect(Self.three.count == 3)
+        let equal = Placement(partitionCount: 16, candidates: Self.three)
+        #expect(digits(equal.assignment) == "2112111223323231")
+        #expect(digits(equal.firstStandbys) == "1333233312211112")
+        #expect(Self.three.map { equal.capacity(of: $0.id) } == [7, 7, 7])
+
+        let unequal = Placement(
+            partitionCount: 16,
+            candidates: zip(Self.three, [50, 100, 250]).map { PlacementCandidate(id: $0.id, weight: $1) })
+        #expect(digits(unequal.assignment) == "2333333323323233")
+        #expect(digits(unequal.firstStandbys) == "3222211232232312")
+        #expect(Self.three.map { unequal.capacity(of: $0.id) } == [3, 5, 13])
+    }
+
+    @Test(arguments: [(1024, 10, 0x0190_ff71_b889_adf5), (4096, 100, 0x40d8_43ec_0bce_c449)] as [(Int32, Int, UInt64)])
+    func largeAssignmentsAreTheSameForever(partitionCount: Int32, siloCount: Int, checksum: UInt64) {
+        let placement = Placement(
+            partitionCount: partitionCount,
+            candidates: (0..<siloCount).map {
+                PlacementCandidate(id: "silo-\($0)", weight: UInt32(50 + $0 % 4 * 50))
+            })
+        let lines = zip(placement.assignment, placement.firstStandbys).map { "\($0 ?? "")/\($1 ?? "")\n" }
+        // FNV-1a.
+        let hash = lines.joined().utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x0100_0000_01b3 }
+        #expect(hash == checksum)
+    }
+
+    /// The last digit of each id.
+    private func digits(_ ids: [String?]) -> String {
+        ids.map { $0.map { String($0.suffix(1)) } ?? "-" }.joined()
     }
 }
