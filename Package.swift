@@ -143,12 +143,17 @@ let package = Package(
             name: "membership-sim", dependencies: ["Membership", "Simulation"], path: "Benchmarks/MembershipSimulation",
             swiftSettings: settings),
 
+        .executableTarget(
+            name: "placement-sim", dependencies: ["Placement"], path: "Benchmarks/PlacementSimulation",
+            swiftSettings: settings),
+
         tests("MembershipTests", ["Membership"]),
         tests(
             "MembershipNetworkTests",
             ["Membership", "MembershipNetwork", "OrchestraCore", "Transport", lifecycle, logging, nio]),
         tests("SimulationTests", ["Membership", "Simulation"]),
-        tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
+        tests("OrchestraCoreTests", ["OrchestraCore"]),
+        tests("PlacementTests", ["OrchestraCore", "Placement"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(
             "EventLogTests",

@@ -50,15 +50,18 @@ extension GatewayCommand {
         let membership = try context.makeMembership(
             role: .gateway, generation: generation, listen: context.configuration[ConfigurationKeys.clusterListen],
             defaultSeeds: context.configuration[ConfigurationKeys.gatewaySilos])
-        let silos = SiloPeers(membership: membership.service, configured: context.configuration.configuredSilos)
-        let calls = CallClient(network: membership.network, peers: silos.current, routing: silos.routing)
+        let partitionCount = Int32(context.configuration[ConfigurationKeys.siloPartitions])
+        let silos = try ClusterSilos(
+            nodeID: context.nodeID, membership: membership.service,
+            configured: context.configuration.configuredSilos, partitionCount: partitionCount)
+        let calls = CallClient(network: membership.network, peers: silos.addresses, routing: { _ in nil })
         silos.use(calls)
         let gateway = Gateway(
             GatewayConfiguration(
                 host: address.host, port: address.port, nodeID: context.nodeID,
-                partitionCount: Int32(context.configuration[ConfigurationKeys.siloPartitions]), kafka: context.kafka),
-            producer: producer, codec: context.makeCodec(http: http), calls: calls,
-            workflows: ApplicationDefinition.current.workflows, siloObstacle: { silos.obstacle(calls) },
+                partitionCount: partitionCount, kafka: context.kafka),
+            producer: producer, codec: context.makeCodec(http: http), calls: silos,
+            workflows: ApplicationDefinition.current.workflows, siloObstacle: { silos.obstacle },
             members: membership.members, logger: context.logger("gateway"))
         return NodeServices(
             services: [membership.network, calls, gateway, silos, membership.service],

@@ -1,6 +1,7 @@
 import ArgumentParser
 import EventLog
 import HTTPClient
+import MembershipNetwork
 import OrchestraCore
 import Silo
 import Transport
@@ -9,7 +10,7 @@ import Transport
 struct SiloCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "silo",
-        abstract: "Run one silo: it owns partitions and runs grains.",
+        abstract: "Run one silo: it owns a share of the partitions and runs their grains.",
         discussion: """
               orchestra silo --kafka kafka:9092 --registry http://registry:8081 --listen 0.0.0.0:7600
               orchestra silo --kafka kafka:9092 --registry http://registry:8081 --listen 0.0.0.0:7600 \\
@@ -42,16 +43,25 @@ struct SiloCommand: AsyncParsableCommand {
         configuration.workflowRetention = context.configuration[ConfigurationKeys.workflowRetention]
         configuration.limits.maximumSiloStateBytes = context.configuration[ConfigurationKeys.siloStateBytes]
         configuration.workflows = application.workflows
-        let silo = try Silo(
-            configuration, grains: application.grains, codec: context.makeCodec(http: http),
-            logger: context.logger("silo"))
         let membership = try context.makeMembership(role: .silo, generation: generation, listen: address)
+        let silos = try ClusterSilos(
+            nodeID: context.nodeID, membership: membership.service, partitionCount: configuration.partitionCount)
+        let silo = try Silo(
+            configuration, grains: application.grains, codec: context.makeCodec(http: http), network: silos,
+            leaving: {
+                // If this node has not joined yet, nobody has to know.
+                try? await membership.service.describe(weight: 0, load: 0)
+            },
+            logger: context.logger("silo"))
+        silos.onView { silo.follow($0) }
+        let calls = CallClient(network: membership.network, routing: { _ in nil })
+        silos.use(calls)
         let server = CallServer(network: membership.network, handler: silo)
         let admin = context.makeAdminServer(membership)
         return NodeServices(
-            // They end in reverse order: the leave is announced first, and the listener closes after the silo has let
-            // its partitions go.
-            services: [membership.network, silo, server, admin, membership.service],
+            // They end in reverse order: first the silo gives its partitions away, while it still hears of the others,
+            // calls them and answers them; then it leaves, and the listener closes last.
+            services: [membership.network, calls, server, admin, silos, membership.service, silo],
             ready: {
                 let port = try await server.boundPort()
                 await silo.waitUntilReady()

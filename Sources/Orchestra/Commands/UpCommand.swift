@@ -6,13 +6,14 @@ import OrchestraCore
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "up",
-        abstract: "Run a whole cluster on this machine: broker, registry, silo, agents, gateways.",
+        abstract: "Run a whole cluster on this machine: broker, registry, silos, agents, gateways.",
         discussion: """
             Each is a process of its own. One that crashes is started again; Ctrl-C stops all in order, a second Ctrl-C
             kills them. The data stays in the data directory, so that the next `up` goes on where this one stopped.
             With kafka.bootstrap.servers or registry.url configured, no local broker or registry is started.
 
               orchestra up
+              orchestra up --silos 5 --agents 4 --gateways 1
               orchestra up --ports auto --data-dir /tmp/try
               orchestra up --kafka kafka:9092 --registry http://registry:8081
             """)
@@ -24,14 +25,14 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "configured: the ports of the configuration; auto: free ones.")
     var ports = Ports.configured
 
-    @Option(help: "How many silos; only 1 for now.")
-    var silos = 1
+    @Option(help: "How many silos.")
+    var silos = 3
 
     @Option(help: "How many agent workers.")
-    var agents = 1
+    var agents = 2
 
     @Option(help: "How many gateways.")
-    var gateways = 1
+    var gateways = 2
 
     @Flag(help: "Print one line of JSON once everything is ready, and nothing else, on standard output.")
     var json = false
@@ -40,10 +41,7 @@ struct UpCommand: AsyncParsableCommand {
     @OptionGroup(title: "Connections") var connections: ConnectionOptions
 
     mutating func validate() throws {
-        guard silos == 1 else {
-            throw ValidationError(
-                "--silos \(silos): this version runs exactly 1 silo, which owns every partition")
-        }
+        guard (1...16).contains(silos) else { throw ValidationError("--silos \(silos): use 1 to 16") }
         guard (0...64).contains(agents) else { throw ValidationError("--agents \(agents): use 0 to 64") }
         guard (1...16).contains(gateways) else { throw ValidationError("--gateways \(gateways): use 1 to 16") }
     }
@@ -58,7 +56,7 @@ struct UpCommand: AsyncParsableCommand {
         try? FileManager.default.removeItem(atPath: directory.clusterFile)
         let plan = try ClusterPlan(
             ClusterPlan.Request(
-                configuration: configuration, agents: agents, gateways: gateways, freePorts: ports == .auto,
+                configuration: configuration, silos: silos, agents: agents, gateways: gateways, freePorts: ports == .auto,
                 inheritedArguments: options.inheritedArguments))
         let reporter = ConsoleReporter(printsJSON: json)
         reporter.begin(dataDirectory: directory.path)

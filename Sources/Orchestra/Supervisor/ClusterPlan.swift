@@ -15,6 +15,8 @@ struct ClusterPlan {
     /// What the user asked for.
     struct Request {
         var configuration: ResolvedConfiguration
+        /// At least 1.
+        var silos = 1
         var agents = 1
         /// At least 1.
         var gateways = 1
@@ -54,7 +56,7 @@ struct ClusterPlan {
                 "--supervised",
             ]
         try planBroker()
-        try planSilo()
+        try planSilos(request.silos)
         planAgents(request.agents)
         try planGateways(request.gateways)
     }
@@ -96,12 +98,22 @@ struct ClusterPlan {
         configuration.source(of: key).hasPrefix("flag")
     }
 
-    private mutating func planSilo() throws(OrchestraError) {
-        let address = try ports.choose(ConfigurationKeys.siloListen, of: configuration, for: "silo-1")
-        silos = ["\(address.connectable)"]
-        stages.append([
-            node("silo-1", arguments: ["silo", "--listen", "\(address)"], place: "\(address.connectable)")
-        ])
+    private mutating func planSilos(_ count: Int) throws(OrchestraError) {
+        var addresses: [HostAndPort] = []
+        for number in 1...count {
+            // 7600, 7601, …
+            let address = try ports.choose(
+                ConfigurationKeys.siloListen, of: configuration, for: "silo-\(number)", offset: number - 1)
+            addresses.append(address)
+            silos.append("\(address.connectable)")
+        }
+        // Each has them all as seeds, itself too: whichever comes first founds the cluster.
+        stages.append(
+            addresses.enumerated().map { index, address in
+                node(
+                    "silo-\(index + 1)", arguments: ["silo", "--listen", "\(address)"] + seedArguments,
+                    place: "\(address.connectable)")
+            })
     }
 
     private mutating func planAgents(_ count: Int) {

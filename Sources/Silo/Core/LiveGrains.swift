@@ -35,6 +35,13 @@ package struct LiveGrains: Sendable {
         generationBytes = max(byteLimit / 2, 1)
     }
 
+    /// With the same bounds, and nothing in it.
+    package func emptied() -> LiveGrains {
+        var result = self
+        (result.young, result.old) = (Generation(), Generation())
+        return result
+    }
+
     package var count: Int { young.grains.count + old.grains.count }
     package var bytes: Int { young.bytes + old.bytes }
 

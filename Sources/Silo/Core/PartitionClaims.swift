@@ -9,22 +9,26 @@ package import Records
 /// later not knowing what the earlier has written. Kafka decides: a silo commits through a producer with a
 /// transactional id of its own, and whoever initialises that id again fences the silo. Every takeover goes like this:
 ///
-/// 1. *Join* the silo's own producer (``TransactionLane``). Its initialisation has fenced the silo's predecessor.
-/// 2. *Claim*: commit a record under the reserved key `\0claim/<silo>`, with the silo's transactional id.
-/// 3. *Read* the changelog. *Fence* every other silo with a claim, by initialising its transactional id; this also
-///    aborts what it left open. Then read on to an end that is looked up *after* the fencing; if that brings new claims
-///    of others, repeat.
-/// 4. *Check* that the silo's own claim still stands, *delete* the others', and serve.
+/// 1. *Clear*: read the changelog. Every other silo with a claim is asked to release the partition, or, if it is gone,
+///    *fenced* by initialising its transactional id; this also aborts what it left open (``Succession``).
+/// 2. *Join* the silo's own producer (``TransactionLane``). Its initialisation has fenced the silo's predecessor.
+/// 3. *Claim*: commit a record under the reserved key `\0claim/<silo>`, with the silo's transactional id.
+/// 4. *Read* the changelog to an end that is looked up after the claim. If that brings new claims of others, clear
+///    those too, and read on to an end looked up after that; repeat.
+/// 5. *Check* that the silo's own claim still stands, *delete* the others', and serve.
 ///
-/// A silo that gives a partition back deletes its claim with its last commit: nobody has to fence it.
+/// A silo that gives a partition back deletes its claim after its last commit: nobody has to fence it. It says
+/// *released* only when all its commits to the partition have a known outcome or it has initialised its producer
+/// since.
 ///
 /// Why it is safe: take two silos that claim the same partition. Their claims have an order in the changelog. The later
-/// one reads the earlier one (unless a third silo has deleted it, after fencing it), fences that silo, and only then
+/// one reads the earlier one (unless a third silo has deleted it, after clearing it), clears that silo, and only then
 /// looks up the end to which it restores. So whatever the earlier silo committed before is restored, and it can
-/// commit nothing more before it has initialised its producer again; but that begins a new life of its lane, in
-/// which it owns nothing until it has taken the partition over anew, by the same four steps. A claim can only be
-/// deleted by a silo that has fenced its writer, or by its writer; a deletion that was under way while the writer
-/// claimed anew is settled before step 4 looks, since step 3 fences the deleter.
+/// commit nothing more under that claim: it has released the partition, or is fenced, and then begins a new life of its
+/// lane, in which it owns nothing until it has taken the partition over anew, by the same steps. A clearance counts for
+/// the claims that had been read when it was asked for; a later claim of the same silo needs another one. A claim can
+/// only be deleted by a silo that has cleared its writer, or by its writer; a deletion that was under way while the
+/// writer claimed anew is settled before step 5 looks, since step 4 clears the deleter.
 ///
 /// Compaction does no harm: each silo has a key of its own, so no claim hides another.
 package struct PartitionClaims: Sendable {
@@ -34,8 +38,8 @@ package struct PartitionClaims: Sendable {
     }
 
     private var entries: [String: Entry] = [:]
-    /// For each silo that was fenced: its claims up to this offset are void.
-    private var fenced: [String: Int64] = [:]
+    /// For each silo that was cleared: its claims up to this offset are void.
+    private var cleared: [String: Int64] = [:]
 
     package init() {}
 
@@ -46,20 +50,22 @@ package struct PartitionClaims: Sendable {
         entries[silo] = claim.map { Entry(claim: $0, offset: offset) }
     }
 
-    /// The silos that have to be fenced, by name.
+    /// The silos that have to be cleared, by name.
     package func rivals(of silo: String) -> [PartitionClaim] {
-        entries.filter { $0.key != silo && $0.value.offset > fenced[$0.key, default: -1] }
+        entries.filter { $0.key != silo && $0.value.offset > cleared[$0.key, default: -1] }
             .sorted { $0.key < $1.key }.map(\.value.claim)
     }
 
-    /// Takes note that a silo has been fenced: what was read of it by now is void.
-    package mutating func didFence(_ silo: String) {
+    /// Takes note that a silo has released the partition or was fenced: what was read of it by now is void.
+    package mutating func didClear(_ silo: String) {
         guard let entry = entries[silo] else { return }
-        fenced[silo] = entry.offset
+        cleared[silo] = entry.offset
     }
 
-    /// The silos whose claims can be deleted.
-    package var fencedSilos: [String] { fenced.keys.sorted() }
+    /// The silos whose claims stand though they were cleared: they can be deleted.
+    package var clearedSilos: [String] {
+        cleared.keys.filter { silo in entries[silo].map { $0.offset <= cleared[silo, default: -1] } ?? false }.sorted()
+    }
 
     /// The claim of a silo that stands.
     package func claim(of silo: String) -> PartitionClaim? { entries[silo]?.claim }

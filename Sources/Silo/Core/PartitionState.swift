@@ -46,10 +46,18 @@ package struct PartitionState: Sendable {
     /// Whether there is nothing to lose.
     package var isEmpty: Bool { grains.isEmpty && progress == nil }
 
+    /// An empty state with the same settings.
+    package func emptied() -> PartitionState { PartitionState(knownTypes: knownTypes, live: live.emptied()) }
+
+    private init(knownTypes: Set<GrainType>, live: LiveGrains) {
+        self.knownTypes = knownTypes
+        self.live = live
+    }
+
     // MARK: Restore
 
-    /// Takes note that a silo with a claim has been fenced.
-    package mutating func didFence(_ silo: String) { claims.didFence(silo) }
+    /// Takes note that a silo with a claim released the partition or has been fenced.
+    package mutating func didClear(_ silo: String) { claims.didClear(silo) }
 
     /// Takes in one record of the changelog, in order. Call ``finishRestore()`` after the last.
     package mutating func restore(_ item: RestoredItem) {

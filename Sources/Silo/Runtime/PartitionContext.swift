@@ -15,8 +15,10 @@ struct PartitionContext: Sendable {
     /// The silo's own, which goes into its claims.
     var transactionalID: String
     var retries: RetryPolicy
-    /// How long a partition whose producer has ended waits before it reads the claims.
-    var claimGrace: Duration
+    /// Gets rivals out of the way.
+    var succession: any Succession
+    /// Without it nothing is answered from memory.
+    var lease: ServingLease
     var budget: StateBudget
     var metrics: SiloMetrics
     var clocks: Clocks

@@ -1,5 +1,4 @@
 package import EventLog
-import Logging
 import OrchestraCore
 
 /// What a partition needs of Kafka. ``KafkaPartitionLog`` is the real one; tests bring a log in memory that aborts,
@@ -7,9 +6,6 @@ import OrchestraCore
 package protocol PartitionLog: Sendable {
     /// What the partition commits through. It does nothing until it is initialised.
     func makeTransactions() throws(EventLogError) -> any TransactionSink
-    /// Ends the producer of another silo: aborts what it left open, and it can commit nothing more until it has
-    /// initialised itself again.
-    func fence(transactionalID: String) async throws(EventLogError)
     /// Reads the partition's changelog.
     func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource
     /// Reads the partition of the input topics, from these offsets.
@@ -38,28 +34,13 @@ extension Intake: IntakeSource {}
 /// A partition in Kafka. Producer, consumers and the admin client are shared by all partitions of a silo.
 struct KafkaPartitionLog: PartitionLog {
     let partition: Int32
-    let configuration: KafkaConfiguration
-    let transactionTimeout: Duration
     let lane: TransactionLane
     let inputs: PartitionConsumer
     let changelogs: PartitionConsumer
     let admin: Admin
-    let logger: Logger
 
     func makeTransactions() throws(EventLogError) -> any TransactionSink {
         lane.makeSink()
-    }
-
-    func fence(transactionalID: String) async throws(EventLogError) {
-        let producer = try TransactionalProducer(
-            configuration, transactionalID: transactionalID, transactionTimeout: transactionTimeout, logger: logger)
-        do throws(EventLogError) {
-            try await producer.initialize(timeout: .seconds(10))
-        } catch {
-            await producer.close()
-            throw error
-        }
-        await producer.close()
     }
 
     func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource {

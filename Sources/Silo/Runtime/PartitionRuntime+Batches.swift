@@ -49,7 +49,6 @@ extension PartitionRuntime {
     private func commit(
         _ output: BatchOutput, _ pending: PendingBatch, _ producer: any TransactionSink
     ) async -> EventLogError? {
-        for (call, error) in output.refusals { call.fail(error) }
         if let transaction = output.transaction {
             let start = context.clocks.monotonic()
             do throws(EventLogError) {
@@ -66,6 +65,12 @@ extension PartitionRuntime {
                     "sequence": "\(output.progress.sequence)", "inputs": "\(pending.batch.inputCount)",
                     "records": "\(transaction.records.count)", "microseconds": "\(duration.nanoseconds / 1_000)",
                 ])
+        } else if !output.refusals.isEmpty || !output.replies.isEmpty {
+            // They are answers from memory, as those of queries are.
+            let patience = context.clocks.monotonic() + ServingLease.duration
+            guard await context.lease.waitUntilHeld(deadline: patience) else {
+                return EventLogError(kind: .timedOut, name: "_TIMED_OUT", message: "Kafka does not take heartbeats")
+            }
         }
         publish(output, pending.batch)
         return nil
@@ -91,6 +96,7 @@ extension PartitionRuntime {
         for ((call, reply), version) in zip(output.replies, versions) {
             call.succeed(GrainCallReply(version: version, payload: reply))
         }
+        for (call, error) in output.refusals { call.fail(error) }
         for wait in waits { wait.wake() }
         report(output)
     }

@@ -75,15 +75,35 @@ extension PartitionRuntime {
             case .failed(let error): throw error
             case .wait(let wait): try await wait.value()
             case .at(let record, let live):
-                if let reply = try await answer(request, kind, record, live) { return reply }
+                let answer = await answer(request, kind, record, live)
+                // Looked at after the state: until now, nobody else has changed it.
+                guard context.lease.isHeld else {
+                    try await waitForLease(request, deadline)
+                    continue
+                }
+                if let reply = try answer.get() { return reply }
                 request.newerThan = UInt64(clamping: record.version)
             case .absent:
                 guard !hasReadEnds else {
+                    guard context.lease.isHeld else {
+                        try await waitForLease(request, deadline)
+                        continue
+                    }
                     throw OrchestraError(.notFound, "there is no \(request.grain)")
                 }
                 try await waitForEnds(request, deadline)
                 hasReadEnds = true
             }
+        }
+    }
+
+    private func waitForLease(
+        _ request: GrainCallRequest, _ deadline: ContinuousClock.Instant
+    ) async throws(OrchestraError) {
+        guard await context.lease.waitUntilHeld(deadline: deadline) else {
+            throw OrchestraError(
+                .unavailable, "this silo has lost Kafka and cannot answer for \(request.grain)",
+                nextStep: "try again in a moment")
         }
     }
 
@@ -156,17 +176,17 @@ extension PartitionRuntime {
     /// `nil` if the grain has no answer yet.
     private func answer(
         _ request: GrainCallRequest, _ kind: any GrainKind, _ record: GrainStateRecord, _ live: (any Grain)?
-    ) async throws(OrchestraError) -> GrainCallReply? {
+    ) async -> Result<GrainCallReply?, OrchestraError> {
         let version = UInt64(clamping: record.version)
         do {
             let grain = try await decoded(request.grain, kind, record, live)
             let context = QueryContext(grain: request.grain, version: version)
             let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
-            return GrainCallReply(version: version, payload: payload)
+            return .success(GrainCallReply(version: version, payload: payload))
         } catch is NotYet {
-            return nil
+            return .success(nil)
         } catch {
-            throw .ofHandler(error, grain: request.grain)
+            return .failure(.ofHandler(error, grain: request.grain))
         }
     }
 

@@ -6,28 +6,113 @@ import OrchestraCore
 import Records
 import Synchronization
 
-/// Taking a partition over: join, claim, fence and restore; in this order, for the reason that ``PartitionClaims`` gives.
+/// Taking a partition over: clear, join, claim, restore; in this order, for the reason that ``PartitionClaims`` gives.
 extension PartitionRuntime {
-    func join(
-        _ existing: (any TransactionSink)?
-    ) async -> (event: PartitionLifecycle.Event, producer: (any TransactionSink)?) {
-        var producer = existing
-        do throws(EventLogError) {
-            let mark = try await log.watermarks(of: Topics.state).high
-            let sink: any TransactionSink
-            if let producer { sink = producer } else { sink = try log.makeTransactions() }
-            producer = sink
-            try await sink.initialize(timeout: .seconds(10))
-            shared.withLock { $0.changelogMark = mark }
-            context.metrics.takeovers.increment()
-            return (.joined, sink)
+    /// How long to wait before a rival that could not be cleared is tried again.
+    private static let clearingPause = Duration.milliseconds(100)
+
+    /// Reads the changelog, and goes on reading until the silo is nominated.
+    func follow() async -> PartitionLifecycle.Event {
+        let start = context.clocks.monotonic()
+        do {
+            let tail = try await context.restoreGate.enter {
+                let tail = try await ChangelogTail.open(
+                    log: log, codec: context.origin.codec, logger: logger,
+                    into: PartitionState(
+                        knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits))
+                shared.withLock { $0.tail = tail }
+                try await tail.readAvailable()
+                return tail
+            }
+            count(tail)
+            let duration = context.clocks.monotonic() - start
+            logger.debug(
+                "following", metadata: ["records": "\(tail.count)", "milliseconds": "\(duration.wholeMilliseconds)"])
+            while !shared.withLock({ $0.isNominated }) {
+                try await readUntilNominated(tail)
+                count(tail)
+            }
+            return .nominated
         } catch {
-            if !isStopping { logger.warning("the partition cannot be taken over yet", metadata: ["error": "\(error)"]) }
-            return (.failed(error), producer)
+            return failure(of: "the changelog cannot be followed", error)
         }
     }
 
-    func writeClaim(_ producer: any TransactionSink) async -> PartitionLifecycle.Event {
+    /// What the silo keeps for its partitions is bounded, whether it serves or follows them.
+    private func count(_ tail: ChangelogTail) { context.budget.add(tail.countBytes()) }
+
+    private func readUntilNominated(_ tail: ChangelogTail) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    try await tail.readPage()
+                } catch let error as EventLogError where error.kind == .closed && Task.isCancelled {
+                    // Nothing was taken.
+                }
+            }
+            group.addTask { await self.nomination.wait() }
+            try await group.next()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    /// Gets rivals out of the way while the present owner goes on serving.
+    func clear() async -> PartitionLifecycle.Event {
+        do {
+            guard let tail = shared.withLock({ $0.tail }) else { return .failed(.closed("the changelog is closed")) }
+            repeat {
+                try await clearRivals(tail)
+                try await tail.readToEnd()
+            } while !tail.claims.rivals(of: context.origin.nodeID).isEmpty
+            return .cleared
+        } catch {
+            return failure(of: "the partition's rivals cannot be cleared", error)
+        }
+    }
+
+    private func clearRivals(_ tail: ChangelogTail) async throws {
+        for rival in tail.claims.rivals(of: context.origin.nodeID) {
+            while true {
+                try Task.checkCancellation()
+                if let clearance = try await context.succession.clear(rival, of: partition) {
+                    tail.didClear(rival.silo)
+                    note(clearance, of: rival)
+                    break
+                }
+                try await Task.sleep(for: PartitionRuntime.clearingPause)
+            }
+        }
+    }
+
+    private func note(_ clearance: Clearance, of rival: PartitionClaim) {
+        switch clearance {
+        case .released:
+            logger.debug("released by another silo", metadata: ["silo": "\(rival.silo)"])
+        case .fenced(let instant):
+            logger.notice(
+                "fenced another silo", metadata: ["silo": "\(rival.silo)", "generation": "\(rival.generation)"])
+            shared.withLock { shared in
+                shared.rivalsAnswerUntil = max(shared.rivalsAnswerUntil ?? instant, instant)
+            }
+        }
+    }
+
+    func join() async -> PartitionLifecycle.Event {
+        do throws(EventLogError) {
+            let sink = try log.makeTransactions()
+            shared.withLock { $0.producer = sink }
+            try await sink.initialize(timeout: .seconds(10))
+            context.metrics.takeovers.increment()
+            return .joined
+        } catch {
+            if !isStopping { logger.warning("the partition cannot be taken over yet", metadata: ["error": "\(error)"]) }
+            return .failed(error)
+        }
+    }
+
+    func writeClaim() async -> PartitionLifecycle.Event {
+        guard let producer = shared.withLock({ $0.producer }) else { return .failed(.closed("no producer")) }
         let claim = PartitionClaim(
             silo: context.origin.nodeID, generation: context.generation, transactionalId: context.transactionalID,
             claimedAt: context.clocks.wall())
@@ -61,80 +146,80 @@ extension PartitionRuntime {
         }
     }
 
-    func readClaim() async -> PartitionLifecycle.Event {
-        let mark = shared.withLock { $0.changelogMark }
-        let reader = ChangelogReader(log: log, codec: context.origin.codec, logger: logger)
-        var claims = PartitionClaims()
+    func restore() async -> PartitionLifecycle.Event {
+        let start = context.clocks.monotonic()
         do {
-            _ = try await reader.read(from: .offset(mark)) { item in
-                if case .claim(let silo, let claim, let offset) = item { claims.take(claim, of: silo, at: offset) }
+            let hold = shared.withLock { ($0.tail, $0.producer) }
+            guard let tail = hold.0, let producer = hold.1 else { return .failed(.closed("the changelog is closed")) }
+            try await tail.readToEnd()
+            while !tail.claims.rivals(of: context.origin.nodeID).isEmpty {
+                try await clearRivals(tail)
+                try await tail.readToEnd()
             }
-            logger.warning(
-                "the last claim was read back", metadata: ["claimant": "\(claims.latest?.silo ?? "none")"])
-            return .claimRead(claims.latest)
+            try await waitForRivalsAnswers()
+            try await settleClaims(tail.claims, producer)
+            try await install(tail)
+            let duration = context.clocks.monotonic() - start
+            context.metrics.restoredRecords.increment(by: Int64(tail.count))
+            context.metrics.restoreTime.recordNanoseconds(duration.nanoseconds)
+            let (grains, bytes, sequence) = shared.withLock { shared in
+                (shared.state.grains.count, shared.state.stateBytes, shared.state.sequence)
+            }
+            logger.info(
+                "restored",
+                metadata: [
+                    "grains": "\(grains)", "records": "\(tail.count)", "bytes": "\(bytes)", "sequence": "\(sequence)",
+                    "milliseconds": "\(duration.wholeMilliseconds)",
+                ])
+            return .restored
         } catch {
-            return failure(of: "the claim cannot be read back", error)
+            return failure(of: "the partition cannot be restored", error)
         }
     }
 
-    func restore(_ producer: any TransactionSink) async -> PartitionLifecycle.Event {
-        await context.restoreGate.enter {
-            let start = context.clocks.monotonic()
-            var state = PartitionState(
-                knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits)
-            do {
-                let reader = ChangelogReader(log: log, codec: context.origin.codec, logger: logger)
-                let count = try await reader.open(from: .beginning) { reading in
-                    try await readFencingRivals(&reading, &state)
-                }
-                try await settleClaims(state.claims, producer)
-                state.finishRestore()
-                let starts = try await inputStarts(state)
-                context.metrics.restoredRecords.increment(by: Int64(count))
-                let duration = context.clocks.monotonic() - start
-                context.metrics.restoreTime.recordNanoseconds(duration.wholeMilliseconds * 1_000_000)
-                logger.info(
-                    "restored",
-                    metadata: [
-                        "grains": "\(state.grains.count)", "records": "\(count)", "bytes": "\(state.stateBytes)",
-                        "sequence": "\(state.sequence)", "milliseconds": "\(duration.wholeMilliseconds)",
-                    ])
-                install(state, starts)
-                return .restored
-            } catch {
-                return failure(of: "the partition cannot be restored", error)
-            }
-        }
+    /// A silo that was fenced answers queries until it misses its next heartbeat: until then nothing must change that it
+    /// does not know of.
+    private func waitForRivalsAnswers() async throws {
+        guard let instant = shared.withLock({ $0.rivalsAnswerUntil }) else { return }
+        let pause = instant - context.clocks.monotonic()
+        if pause > .zero { try await Task.sleep(for: pause) }
     }
 
-    /// Step 3 of ``PartitionClaims``. What is readable is read first: a rival's open transaction may hide the rest.
-    private func readFencingRivals(
-        _ reading: inout ChangelogReading, _ state: inout PartitionState
-    ) async throws -> Int {
-        try await reading.available { state.restore($0) }
-        while true {
-            for rival in state.claims.rivals(of: context.origin.nodeID) {
-                logger.notice(
-                    "fencing another silo",
-                    metadata: ["silo": "\(rival.silo)", "generation": "\(rival.generation)"])
-                try await log.fence(transactionalID: rival.transactionalId)
-                state.didFence(rival.silo)
-            }
-            let count = try await reading.toEnd { state.restore($0) }
-            if state.claims.rivals(of: context.origin.nodeID).isEmpty { return count }
-        }
-    }
-
-    /// Step 4 of ``PartitionClaims``.
+    /// Step 5 of ``PartitionClaims``.
     private func settleClaims(_ claims: PartitionClaims, _ producer: any TransactionSink) async throws {
         guard claims.claim(of: context.origin.nodeID)?.generation == context.generation else {
             throw EventLogError(
                 kind: .fenced, name: "_FENCED", message: "the claim on partition \(partition) was deleted by a rival")
         }
-        let deleted = claims.fencedSilos
+        let deleted = claims.clearedSilos
         guard !deleted.isEmpty else { return }
         try await commitClaims(
             Dictionary(uniqueKeysWithValues: deleted.map { ($0, nil as [UInt8]?) }), producer)
+    }
+
+    /// Puts what was read in the place of the partition's state.
+    private func install(_ tail: ChangelogTail) async throws {
+        var state = tail.takeState()
+        let counted = tail.countedBytes
+        state.finishRestore()
+        let starts: [String: Int64]
+        do {
+            starts = try await inputStarts(state)
+        } catch {
+            context.budget.add(-counted)
+            shared.withLock { $0.tail = nil }
+            await tail.close()
+            throw error
+        }
+        let settled = state
+        shared.withLock { shared in
+            context.budget.add(settled.stateBytes - counted - shared.state.stateBytes)
+            shared.state = settled
+            shared.takenIn = starts
+            shared.positionsAheadSince = nil
+            shared.tail = nil
+        }
+        await tail.close()
     }
 
     private func inputStarts(_ state: PartitionState) async throws -> [String: Int64] {
@@ -142,15 +227,6 @@ extension PartitionRuntime {
         for topic in context.catalog.inputTopics { watermarks[topic] = try await log.watermarks(of: topic) }
         return try InputOffsets.starts(
             progress: state.progress, isEmpty: state.isEmpty, partition: partition, watermarks: watermarks)
-    }
-
-    private func install(_ state: PartitionState, _ starts: [String: Int64]) {
-        shared.withLock { shared in
-            context.budget.add(state.stateBytes - shared.state.stateBytes)
-            shared.state = state
-            shared.takenIn = starts
-            shared.positionsAheadSince = nil
-        }
     }
 
     private func failure(of what: String, _ error: any Error) -> PartitionLifecycle.Event {

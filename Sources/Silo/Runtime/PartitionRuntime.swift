@@ -6,7 +6,8 @@ import OrchestraCore
 import Records
 import Synchronization
 
-/// Runs one partition: takes it over, restores it, serves it, and gives it back.
+/// Runs one partition on one silo: follows its changelog as a standby, takes it over once the silo is nominated, serves
+/// it, and gives it back.
 ///
 /// ``run()`` is the partition's one task: it does what ``PartitionLifecycle`` directs and, while serving, loops over
 /// batches. Callers and the silo's ticker only touch what is behind the lock. Partitions know nothing of each other:
@@ -39,8 +40,14 @@ final class PartitionRuntime: Sendable {
         /// Since when positions have been ahead of the last commit, with nothing to commit.
         var positionsAheadSince: ContinuousClock.Instant?
         var isOverBudget = false
-        /// The end of the changelog before this life began: later claims are by rivals.
-        var changelogMark: Int64 = 0
+        /// Whether the silo shall own the partition; until then it follows.
+        var isNominated = false
+        /// What the partition is followed with, until it is restored.
+        var tail: ChangelogTail?
+        /// Commits, once joined.
+        var producer: (any TransactionSink)?
+        /// Until when rivals that were fenced may answer queries from a state that is out of date.
+        var rivalsAnswerUntil: ContinuousClock.Instant?
     }
 
     /// A batch that is to be run (again).
@@ -61,6 +68,8 @@ final class PartitionRuntime: Sendable {
     let room = Signal()
     /// The partition shall be given back.
     let stop = Signal()
+    /// The silo shall own the partition.
+    let nomination = Signal()
     let executor: TurnExecutor
     let inputEnds: CoalescedRead<[String: Int64]>
 
@@ -76,8 +85,7 @@ final class PartitionRuntime: Sendable {
         let limits = context.origin.limits
         shared = Mutex(
             Shared(
-                lifecycle: PartitionLifecycle(
-                    partition: partition, silo: context.origin.nodeID, generation: context.generation),
+                lifecycle: PartitionLifecycle(partition: partition),
                 state: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: limits),
                 mailbox: CallMailbox(
                     maximumCount: limits.maximumQueuedCalls, maximumBytes: limits.maximumQueuedCallBytes),
@@ -95,19 +103,36 @@ final class PartitionRuntime: Sendable {
     /// Where the partition stands.
     var lifecycleState: PartitionLifecycle.State { shared.withLock { $0.lifecycle.state } }
 
+    /// The silo that has claimed the partition last, if it is another one; while the partition is followed.
+    var rival: String? {
+        guard let latest = shared.withLock({ $0.tail })?.claims.latest, latest.silo != context.origin.nodeID else {
+            return nil
+        }
+        return latest.silo
+    }
+
+    func report(_ silo: String, isNominated: Bool) -> PartitionReport {
+        shared.withLock { shared in
+            PartitionReport(
+                partition: partition, silo: silo, state: "\(shared.lifecycle.state)", isNominated: isNominated,
+                grains: shared.state.grains.count, stateBytes: shared.tail?.countedBytes ?? shared.state.stateBytes,
+                sequence: shared.state.sequence)
+        }
+    }
+
     // MARK: Life
 
-    /// Serves the partition until it is drained or has to be given up. Returns when everything of it is closed.
+    /// Follows the partition, and serves it once the silo is nominated, until it is drained or has to be given up. Returns
+    /// when everything of it is closed.
     func run() async {
         await withTaskCancellationHandler {
-            var producer: (any TransactionSink)?
             var directive = tell(.start)
             while true {
                 if case .close(let error) = directive {
-                    await close(producer, error)
+                    await close(error)
                     return
                 }
-                let event = await perform(directive, &producer)
+                let event = await perform(directive)
                 directive = tell(event)
                 // A drain that came in between has moved the state on: what was done is void.
                 if case .nothing = directive { directive = .close(nil) }
@@ -115,6 +140,12 @@ final class PartitionRuntime: Sendable {
         } onCancel: {
             drain()
         }
+    }
+
+    /// The silo shall own the partition: it takes it over as soon as it has followed it to its present end.
+    func nominate() {
+        shared.withLock { $0.isNominated = true }
+        nomination.notify()
     }
 
     /// Ends the service because the silo's producer has ended: the partition is not owned any more.
@@ -140,43 +171,26 @@ final class PartitionRuntime: Sendable {
         shared.withLock { $0.lifecycle.handle(event) }
     }
 
-    private func perform(
-        _ directive: PartitionLifecycle.Directive, _ producer: inout (any TransactionSink)?
-    ) async -> PartitionLifecycle.Event {
+    private func perform(_ directive: PartitionLifecycle.Directive) async -> PartitionLifecycle.Event {
         switch directive {
-        case .join:
-            let current = producer
-            let (event, made) = await untilStopped { await self.join(current) }
-            producer = made
-            return event
-        case .writeClaim:
-            guard let producer else { return .failed(.closed("no producer")) }
-            return await writeClaim(producer)
-        case .restore:
-            guard let producer else { return .failed(.closed("no producer")) }
-            return await untilStopped { (await self.restore(producer), nil) }.event
+        case .follow: return await untilStopped { await self.follow() }
+        case .clear: return await untilStopped { await self.clear() }
+        case .join: return await untilStopped { await self.join() }
+        case .writeClaim: return await writeClaim()
+        case .restore: return await untilStopped { await self.restore() }
         case .serve:
-            guard let producer else { return .failed(.closed("no producer")) }
+            guard let producer = shared.withLock({ $0.producer }) else { return .failed(.closed("no producer")) }
             let event = await serve(producer)
             endService(event)
             return event
-        case .verifyClaim:
-            await producer?.close()
-            producer = nil
-            return await untilStopped {
-                // See SiloConfiguration.claimGrace. Cancelled when the partition is to stop.
-                try? await Task.sleep(for: self.context.claimGrace)
-                return (await self.readClaim(), nil)
-            }.event
         case .backOff(let pause):
-            await producer?.close()
-            producer = nil
+            await letGo()
             logger.info("beginning again", metadata: ["in": "\(pause)"])
             return await untilStopped {
                 // Cancelled when the partition is to stop.
                 try? await Task.sleep(for: pause)
-                return (.backedOff, nil)
-            }.event
+                return .backedOff
+            }
         case .finish, .close, .nothing:
             return .failed(.closed("nothing to do for \(directive)"))
         }
@@ -184,21 +198,34 @@ final class PartitionRuntime: Sendable {
 
     /// Runs a step that can be given up when the partition is to stop.
     private func untilStopped(
-        _ step: @escaping @Sendable () async -> (event: PartitionLifecycle.Event, producer: (any TransactionSink)?)
-    ) async -> (event: PartitionLifecycle.Event, producer: (any TransactionSink)?) {
-        await withTaskGroup(of: (event: PartitionLifecycle.Event, producer: (any TransactionSink)?)?.self) { group in
+        _ step: @escaping @Sendable () async -> PartitionLifecycle.Event
+    ) async -> PartitionLifecycle.Event {
+        await withTaskGroup(of: PartitionLifecycle.Event?.self) { group in
             group.addTask { await step() }
             group.addTask {
                 while !self.isStopping, !Task.isCancelled { await self.stop.wait() }
                 return nil
             }
-            var result: (event: PartitionLifecycle.Event, producer: (any TransactionSink)?)?
+            var result: PartitionLifecycle.Event?
             for await outcome in group {
                 if let outcome { result = outcome }
                 group.cancelAll()
             }
-            return result ?? (.failed(.closed("stopped")), nil)
+            return result ?? .failed(.closed("stopped"))
         }
+    }
+
+    /// Leaves the producer and the changelog.
+    private func letGo() async {
+        let (producer, tail) = shared.withLock { shared in
+            defer { (shared.producer, shared.tail, shared.rivalsAnswerUntil) = (nil, nil, nil) }
+            return (shared.producer, shared.tail)
+        }
+        if let tail {
+            context.budget.add(-tail.countedBytes)
+            await tail.close()
+        }
+        await producer?.close()
     }
 
     // MARK: Ending
@@ -233,29 +260,31 @@ final class PartitionRuntime: Sendable {
         }
     }
 
-    private func close(_ producer: (any TransactionSink)?, _ error: OrchestraError?) async {
+    private func close(_ error: OrchestraError?) async {
         let reason =
             error.map { OrchestraError(.unavailable, "partition \(partition) has stopped: \($0.message)", cause: $0) }
-            ?? OrchestraError(
-                .unavailable, "partition \(partition) is being moved", nextStep: "ask its next owner in a moment")
+            ?? PartitionRuntime.moved(partition)
         let (calls, waits) = shared.withLock { shared in
             shared.failure = reason
             shared.isServing = false
             context.budget.add(-shared.state.stateBytes)
-            shared.state = PartitionState(knownTypes: [], limits: context.origin.limits)
+            shared.state = shared.state.emptied()
             return (shared.mailbox.take(maximum: .max), shared.waiters.takeAll())
         }
         for call in calls { call.fail(reason) }
         for wait in waits { wait.fail(reason) }
-        if let producer {
-            if error == nil { await deleteClaim(producer) }
-            await producer.close()
-        }
+        if error == nil, let producer = shared.withLock({ $0.producer }) { await deleteClaim(producer) }
+        await letGo()
         if let error {
             logger.critical("the partition has stopped and needs attention", metadata: ["error": "\(error)"])
         } else {
-            logger.info("released")
+            logger.debug("released")
         }
+    }
+
+    /// Nothing of the call has begun here.
+    static func moved(_ partition: Int32) -> OrchestraError {
+        OrchestraError(.notOwner, "partition \(partition) is being moved", nextStep: "ask its next owner in a moment")
     }
 }
 

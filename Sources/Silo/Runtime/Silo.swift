@@ -7,20 +7,25 @@ import Records
 import ServiceLifecycle
 import Synchronization
 
-/// A silo: the service that runs grains. It owns all partitions of its cluster.
+/// A silo: the service that runs grains. It owns a share of its cluster's partitions.
 ///
 /// At its start it creates the topics that are missing, checks that all have the same number of partitions, registers
-/// the schemas, and takes the partitions over; it is ready when all of them are served. At a graceful shutdown every
-/// partition finishes and commits the batch in hand. Calls that come while partitions are restored wait within their
-/// deadlines.
+/// the schemas, and takes over the partitions that the view of the cluster gives it; it is ready when all of those are
+/// served. At a graceful shutdown other silos take its partitions over, one by one, while it goes on serving the rest;
+/// what nobody takes finishes and commits the batch in hand. Any silo takes any call, and passes on what others own.
+/// Calls that come while partitions are restored wait within their deadlines.
 package final class Silo: Service, GrainCallHandler {
     private struct State {
-        var partitions: [PartitionRuntime] = []
-        /// Callers and readiness checks that wait for the partitions to exist, or to be served.
+        var partitions: SiloPartitions?
+        /// The last view that came before the partitions were there.
+        var view: SiloView?
+        /// Why it does not run.
         var failure: OrchestraError?
     }
 
     private static let tick = Duration.milliseconds(20)
+    /// How often heartbeats are looked at, in ticks.
+    private static let reconcileTicks = 5
 
     private let configuration: SiloConfiguration
     private let codec: any RecordCoding
@@ -28,22 +33,34 @@ package final class Silo: Service, GrainCallHandler {
     private let partitioner: Partitioner
     private let logger: Logger
     private let budget: StateBudget
-    private let state = Mutex(State())
+    private let network: (any SiloNetwork)?
+    private let leaving: @Sendable () async -> Void
+    private let state: Mutex<State>
 
     /// - Parameters:
     ///   - grains: the application's grain types; ``WorkflowGrain`` is always there.
     ///   - codec: encodes and decodes records; its registry must be reachable when the silo runs.
+    ///   - network: carries calls to other silos; without it the silo is alone, and owns all partitions.
+    ///   - leaving: tells the cluster that this silo gives its partitions away.
     /// - Throws: ``OrchestraError`` with `badConfiguration` for a grain table, a workflow or a partition count that
     ///   cannot work.
     package convenience init(
-        _ configuration: SiloConfiguration, grains: [any Grain.Type] = [], codec: RecordCodec, logger: Logger
+        _ configuration: SiloConfiguration, grains: [any Grain.Type] = [], codec: RecordCodec,
+        network: (any SiloNetwork)? = nil, leaving: @escaping @Sendable () async -> Void = {}, logger: Logger
     ) throws(OrchestraError) {
-        try self.init(configuration, grains: grains, coding: codec, logger: logger)
+        try self.init(
+            configuration, grains: grains, coding: codec, network: network, leaving: leaving, logger: logger)
     }
 
     package init(
-        _ configuration: SiloConfiguration, grains: [any Grain.Type], coding: any RecordCoding, logger: Logger
+        _ configuration: SiloConfiguration, grains: [any Grain.Type], coding: any RecordCoding,
+        network: (any SiloNetwork)? = nil, leaving: @escaping @Sendable () async -> Void = {}, logger: Logger
     ) throws(OrchestraError) {
+        self.network = network
+        self.leaving = leaving
+        let alone = SiloView(
+            version: 0, silos: [SiloView.Silo(id: configuration.nodeID, generation: configuration.generation)])
+        state = Mutex(State(view: network == nil ? alone : nil))
         self.configuration = configuration
         codec = coding
         let workflows = try WorkflowCatalog(configuration.workflows, retention: configuration.workflowRetention)
@@ -58,18 +75,22 @@ package final class Silo: Service, GrainCallHandler {
 
     // MARK: Service
 
-    /// Whether every partition is served.
-    package var isReady: Bool {
-        let partitions = state.withLock { $0.partitions }
-        return !partitions.isEmpty && partitions.allSatisfy { $0.lifecycleState == .serving }
+    /// Whether every partition is served that this silo shall own.
+    package var isReady: Bool { state.withLock { $0.partitions }?.isReady ?? false }
+
+    /// Where the partitions stand that this silo owns or follows, in the order of their numbers.
+    package var partitionReports: [PartitionReport] { state.withLock { $0.partitions }?.reports ?? [] }
+
+    /// The silos of the cluster have changed.
+    package func follow(_ view: SiloView) {
+        let partitions = state.withLock { state in
+            state.view = view
+            return state.partitions
+        }
+        partitions?.follow(view)
     }
 
-    /// Where each partition stands, in the order of their numbers; empty before the start.
-    package var partitionStates: [PartitionLifecycle.State] {
-        state.withLock { $0.partitions }.map(\.lifecycleState)
-    }
-
-    /// Waits until every partition is served, or the task is cancelled.
+    /// Waits until every partition is served that this silo shall own, or the task is cancelled.
     package func waitUntilReady() async {
         while !isReady, !Task.isCancelled {
             // Readiness is the conjunction of what many loops do; looking is simpler than counting.
@@ -81,28 +102,40 @@ package final class Silo: Service, GrainCallHandler {
     ///
     /// - Throws: ``OrchestraError`` when topics, schemas or configuration do not fit; nothing is served then.
     package func run() async throws {
-        let admin = try Admin(configuration.kafka, logger: logger)
-        let inputs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
-        let changelogs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
+        let clients = try Clients(configuration.kafka, logger)
         do {
             // Cancelled by a shutdown that comes before the start is through.
-            let isPrepared = try await cancelWhenGracefulShutdown { try await self.prepareWhenReachable(admin) }
-            if isPrepared {
-                let lane = makeLane()
-                let partitions = makePartitions(lane: lane, admin: admin, inputs: inputs, changelogs: changelogs)
-                await serve(partitions, lane)
-            }
+            let isPrepared = try await cancelWhenGracefulShutdown { try await self.prepareWhenReachable(clients.admin) }
+            if isPrepared { try await serve(clients) }
         } catch {
             state.withLock { $0.failure = OrchestraError(.unavailable, "the silo could not start", cause: error) }
+            await clients.close()
+            throw error
+        }
+        await clients.close()
+        logger.info("the silo has stopped")
+    }
+
+    /// What all partitions share of Kafka.
+    private struct Clients {
+        let admin: Admin
+        let inputs: PartitionConsumer
+        let changelogs: PartitionConsumer
+        let heartbeats: PartitionConsumer
+
+        init(_ kafka: KafkaConfiguration, _ logger: Logger) throws {
+            admin = try Admin(kafka, logger: logger)
+            inputs = try PartitionConsumer(kafka, isolation: .readCommitted, logger: logger)
+            changelogs = try PartitionConsumer(kafka, isolation: .readCommitted, logger: logger)
+            heartbeats = try PartitionConsumer(kafka, isolation: .readUncommitted, logger: logger)
+        }
+
+        func close() async {
+            await heartbeats.close()
             await inputs.close()
             await changelogs.close()
             await admin.close()
-            throw error
         }
-        await inputs.close()
-        await changelogs.close()
-        await admin.close()
-        logger.info("the silo has stopped")
     }
 
     /// Prepares topics and schemas; waits for a broker or registry that cannot be reached (yet).
@@ -155,8 +188,11 @@ package final class Silo: Service, GrainCallHandler {
         try await codec.register(PartitionProgress.self, subject: "\(Topics.state)-\(PartitionProgress.avroName)")
         try await codec.register(DeadLetter.self, subject: "\(Topics.deadLetters)-value")
         try await codec.register(GrainCommandRecord.self, subject: "\(Topics.commands)-value")
+        try await codec.register(SiloHeartbeat.self, subject: "\(Topics.silos)-value")
         try await catalog.register(with: codec)
     }
+
+    // MARK: Serving
 
     private func makeLane() -> TransactionLane {
         let (configuration, logger) = (configuration, logger)
@@ -169,85 +205,169 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     private func makePartitions(
-        lane: TransactionLane, admin: Admin, inputs: PartitionConsumer, changelogs: PartitionConsumer
-    ) -> [PartitionRuntime] {
+        _ clients: Clients, _ lane: TransactionLane, _ heartbeats: Heartbeats, _ lease: ServingLease
+    ) -> SiloPartitions {
+        let (configuration, logger) = (configuration, logger)
+        let succession = SiloSuccession(
+            configuration, heartbeats: heartbeats, network: network, logger: logger,
+            standing: { [weak self] other in
+                self?.state.withLock { $0.partitions }?.standing(of: other) ?? .present
+            },
+            makeProducer: { id throws(EventLogError) in
+                try TransactionalProducer(
+                    configuration.kafka, transactionalID: id, transactionTimeout: configuration.transactionTimeout,
+                    logger: logger)
+            })
         let context = PartitionContext(
             catalog: catalog,
             origin: BatchOrigin(
                 partition: 0, partitioner: partitioner, nodeID: configuration.nodeID, groupID: configuration.groupID,
                 limits: configuration.limits, codec: codec),
             generation: configuration.generation, transactionalID: configuration.transactionalID,
-            retries: configuration.retries, claimGrace: configuration.claimGrace, budget: budget,
+            retries: configuration.retries, succession: succession, lease: lease, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
             restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), logger: logger)
-        return (0..<configuration.partitionCount).map { partition in
+        return SiloPartitions(configuration, logger: logger, liveness: { heartbeats.liveness }) { partition in
             let log = KafkaPartitionLog(
-                partition: partition, configuration: configuration.kafka,
-                transactionTimeout: configuration.transactionTimeout, lane: lane, inputs: inputs,
-                changelogs: changelogs, admin: admin, logger: logger)
+                partition: partition, lane: lane, inputs: clients.inputs, changelogs: clients.changelogs,
+                admin: clients.admin)
             return PartitionRuntime(partition: partition, context: context, log: log)
         }
     }
 
-    /// Runs the partitions until all of them have ended.
-    private func serve(_ partitions: [PartitionRuntime], _ lane: TransactionLane) async {
-        state.withLock { $0.partitions = partitions }
+    /// Runs partitions until the silo is shut down and all have been given back.
+    private func serve(_ clients: Clients) async throws {
+        let lane = makeLane()
+        let lease = ServingLease(clocks: configuration.clocks)
+        let heartbeats = Heartbeats(
+            configuration, sink: lane.makeSink(), consumer: clients.heartbeats, codec: codec, lease: lease,
+            logger: logger)
+        let partitions = makePartitions(clients, lane, heartbeats, lease)
         lane.onEndOfLife { error in
-            for partition in partitions { partition.endLife(error) }
+            for partition in partitions.runtimes { partition.endLife(error) }
         }
-        await withGracefulShutdownHandler {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await self.keepTime(for: partitions, lane) }
-                group.addTask { await lane.run() }
-                await withTaskGroup(of: Void.self) { loops in
-                    for partition in partitions { loops.addTask { await partition.run() } }
-                    loops.addTask { await self.reportReadiness() }
-                }
-                await lane.end()
-                group.cancelAll()
+        let view = state.withLock { state in
+            state.partitions = partitions
+            return state.view
+        }
+        if let view { partitions.follow(view) }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await lane.run() }
+            group.addTask { await heartbeats.run() }
+            group.addTask { await self.keepTime(for: partitions, lane, lease) }
+            group.addTask { await self.reportReadiness() }
+            await withTaskGroup(of: Void.self) { serving in
+                serving.addTask { await partitions.run() }
+                serving.addTask { await self.leaveWhenShutDown(partitions) }
             }
-        } onGracefulShutdown: {
-            self.logger.info("draining all partitions")
-            for partition in partitions { partition.drain() }
+            await lane.end()
+            group.cancelAll()
         }
     }
 
-    private func keepTime(for partitions: [PartitionRuntime], _ lane: TransactionLane) async {
+    private func leaveWhenShutDown(_ partitions: SiloPartitions) async {
+        do {
+            try await gracefulShutdown()
+            logger.info("giving all partitions away")
+            await leaving()
+            await partitions.leave(within: network == nil ? .zero : configuration.handOverTime)
+        } catch {
+            // The task was cancelled: no time for others to take over.
+            partitions.close()
+        }
+    }
+
+    private func keepTime(
+        for partitions: SiloPartitions, _ lane: TransactionLane, _ lease: ServingLease
+    ) async {
+        var ticks = 0
         while !Task.isCancelled {
             // Ends early only when the silo stops.
             try? await Task.sleep(for: Silo.tick)
             let instant = configuration.clocks.monotonic()
-            for partition in partitions { partition.tick(at: instant) }
+            partitions.tick(at: instant)
             lane.tick(at: instant)
+            lease.tick()
+            ticks += 1
+            if ticks % Silo.reconcileTicks == 0 { partitions.reconcile() }
         }
     }
 
     private func reportReadiness() async {
         let start = configuration.clocks.monotonic()
-        let isOver = { self.partitionStates.allSatisfy { $0 == .released || $0 == .stopped } }
-        while !isReady, !isOver(), !Task.isCancelled {
-            try? await Task.sleep(for: .milliseconds(20))
-        }
+        await waitUntilReady()
         guard isReady else { return }
         let duration = configuration.clocks.monotonic() - start
-        logger.info(
-            "ready",
-            metadata: [
-                "partitions": "\(configuration.partitionCount)", "milliseconds": "\(duration.wholeMilliseconds)",
-            ])
+        logger.info("ready", metadata: ["milliseconds": "\(duration.wholeMilliseconds)"])
     }
 
     // MARK: Calls
 
+    /// Answers a call, or has the owner answer it.
+    ///
+    /// - Throws: ``OrchestraError``: what the grain throws; `notOwner` when the call has been passed on too often or its
+    ///   partition is on its way and the call came from another silo; `unavailable` when no owner is known in time.
     package func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
-        let index = Int(partitioner.partition(of: request.grain))
-        let partition = state.withLock { state -> Result<PartitionRuntime, OrchestraError> in
-            if let failure = state.failure { return .failure(failure) }
-            guard state.partitions.indices.contains(index) else {
-                return .failure(OrchestraError(.unavailable, "the silo is starting", nextStep: "try again in a moment"))
-            }
-            return .success(state.partitions[index])
+        let partitions = try partitions()
+        if request.grain.type == SiloMessage.grainType {
+            return try await answer(try SiloMessage(request), partitions)
         }
-        return try await partition.get().handle(request)
+        let partition = partitioner.partition(of: request.grain)
+        let deadline = configuration.clocks.monotonic() + min(request.timeLeft, .seconds(86_400))
+        var request = request
+        while true {
+            let obstacle: OrchestraError
+            do throws(OrchestraError) {
+                return try await pass(request, partitions.destination(of: partition))
+            } catch {
+                guard error.code == .notOwner else { throw error }
+                obstacle = error
+            }
+            // Where the call entered the cluster, it is tried until the partition has settled.
+            request.timeLeft = deadline - configuration.clocks.monotonic()
+            guard request.hops == 0, request.timeLeft > Silo.tick else { throw obstacle }
+            do {
+                try await Task.sleep(for: Silo.tick)
+            } catch {
+                throw OrchestraError(.unavailable, "the caller of \(request.grain) went away")
+            }
+        }
+    }
+
+    private func pass(
+        _ request: GrainCallRequest, _ destination: SiloPartitions.Destination
+    ) async throws(OrchestraError) -> GrainCallReply {
+        switch destination {
+        case .here(let runtime): return try await runtime.handle(request)
+        case .nowhere(let reason): throw reason
+        case .silo(let owner):
+            guard let network, request.hops < GrainCallRequest.maximumHops else {
+                throw OrchestraError(
+                    .notOwner, "\(owner) owns \(request.grain), and the call has been passed on \(request.hops) times",
+                    nextStep: "try again when the silos agree on their view")
+            }
+            var next = request
+            next.hops += 1
+            return try await network.send(next, to: owner)
+        }
+    }
+
+    private func partitions() throws(OrchestraError) -> SiloPartitions {
+        let (partitions, failure) = state.withLock { ($0.partitions, $0.failure) }
+        if let failure { throw failure }
+        guard let partitions else {
+            throw OrchestraError(.unavailable, "the silo is starting", nextStep: "try again in a moment")
+        }
+        return partitions
+    }
+
+    private func answer(
+        _ message: SiloMessage, _ partitions: SiloPartitions
+    ) async throws(OrchestraError) -> GrainCallReply {
+        switch message {
+        case .release(let request): return try ReleaseReply(isReleased: await partitions.release(request)).reply()
+        case .describePartitions:
+            return GrainCallReply(version: 0, payload: try MessageCoding.encode(partitions.reports))
+        }
     }
 }

@@ -20,11 +20,17 @@ package struct SiloConfiguration: Sendable {
     package var groupID = "orchestra.silo"
     /// After this the broker aborts a transaction whose silo is gone. Default: 10 s.
     package var transactionTimeout = Duration.seconds(10)
-    /// How long a partition whose producer has ended waits before it reads who has claimed it. A rival has claimed what
-    /// it fences for, but may be about to claim more: waiting spares both a takeover. Default: 200 ms.
-    package var claimGrace = Duration.milliseconds(200)
     /// How many partitions restore at a time. Default: 4.
     package var concurrentRestores = 4
+    /// How many other silos follow each partition's changelog, to take over faster. Default: 1.
+    package var standbys = 1
+    /// How much more than its fair share of partitions a silo may own, as a fraction. Default: 0.25.
+    package var placementSlack = 0.25
+    /// How often the silo tells Kafka that it lives. Default: 1 s; more than half of ``ServingLease/duration`` makes queries
+    /// wait.
+    package var heartbeatInterval = Duration.seconds(1)
+    /// How long a silo that leaves waits for others to take its partitions over. Default: 6 s.
+    package var handOverTime = Duration.seconds(6)
     package var limits = GrainLimits()
     package var retries = RetryPolicy()
     package var clocks = Clocks.system

@@ -12,8 +12,10 @@ package enum Topics {
     package static let state = "orchestra.state"
     /// Records that could not be processed.
     package static let deadLetters = "orchestra.dead-letters"
+    /// The silos' heartbeats: one partition, compacted.
+    package static let silos = "orchestra.silos"
 
-    /// All topics of the built-in flow.
+    /// All topics of the built-in flow that have the cluster's number of partitions.
     package static let builtIn = [workflowStartEvents, agentTasks, agentResults, commands, state, deadLetters]
 
     /// The largest record batch of topics that carry what the API accepts, in bytes: `max.message.bytes`.
@@ -38,15 +40,23 @@ package enum Topics {
             "delete.retention.ms": String(day), "max.message.bytes": size,
         ]
         let letters = ["cleanup.policy": "delete", "retention.ms": String(30 * day), "max.message.bytes": size]
-        return Set(builtIn).union(streams).sorted().map { name in
+        let heartbeats = [
+            "cleanup.policy": "compact", "segment.bytes": String(1 << 20), "segment.ms": "600000",
+            "min.cleanable.dirty.ratio": "0.3", "delete.retention.ms": String(day),
+        ]
+        let partitioned = Set(builtIn).union(streams).sorted().map { name in
             let configuration = name == state ? changelog : name == deadLetters ? letters : events
             return TopicSpecification(
                 name: name, partitions: partitionCount, replicationFactor: replicationFactor,
                 configuration: configuration)
         }
+        let single = TopicSpecification(
+            name: silos, partitions: 1, replicationFactor: replicationFactor, configuration: heartbeats)
+        return partitioned + [single]
     }
 
-    /// Checks that every topic has the partitions that the cluster counts on: key → partition depends on it.
+    /// Checks that every topic has the partitions that the cluster counts on: key → partition depends on it. Of
+    /// ``silos``, the first partition is used.
     ///
     /// - Throws: ``OrchestraError`` with `badConfiguration`, naming the first topic that is missing or differs.
     package static func check(
@@ -58,7 +68,7 @@ package enum Topics {
                     .badConfiguration, "topic \(topic) does not exist and could not be created",
                     nextStep: "create it with \(partitionCount) partitions, or allow this client to")
             }
-            guard count == partitionCount else {
+            guard count == partitionCount || topic == silos else {
                 throw OrchestraError(
                     .badConfiguration, "topic \(topic) has \(count) partitions, the cluster expects \(partitionCount)",
                     nextStep: "start every node with \(count) partitions if all topics have as many, "

@@ -74,6 +74,9 @@ package final class TransactionLane: Sendable {
     /// How many batches wait for the transaction under way to end.
     package var queuedCommits: Int { state.withLock { $0.queue.count } }
 
+    /// Whether the silo can commit now. Then its predecessors, and its own earlier lives, cannot any more.
+    package var isOpen: Bool { state.withLock { if case .open = $0.phase { true } else { false } } }
+
     /// Sets what is told when a life ends early: its partitions are not owned any more.
     package func onEndOfLife(_ body: @escaping @Sendable (EventLogError) -> Void) {
         state.withLock { $0.onEnd = body }

@@ -85,6 +85,9 @@ package final class CallClient: Service, GrainCallHandler {
     /// Each peer with the state of its connection.
     package var status: [HostAndPort: PeerStatus] { links.withLock { $0.byPeer }.mapValues(\.status) }
 
+    /// The state of the connection to one peer; `nil` if nobody has asked for one.
+    package func status(of peer: HostAndPort) -> PeerStatus? { links.withLock { $0.byPeer[peer] }?.status }
+
     /// Whether there is a connection to every peer.
     package var isConnected: Bool {
         let status = status
@@ -148,12 +151,21 @@ package final class CallClient: Service, GrainCallHandler {
     ///   calls wait for this peer, `deadlineExceeded` when `timeLeft` passed, `invalidArgument` or `tooLarge` for a
     ///   request that cannot be sent.
     package func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
-        try CallCodec.check(request, limits: network.calls.limits)
         guard let peer = routing(request.grain) else {
             throw OrchestraError(
                 .unavailable, "no silo is known for \(request.grain)",
                 nextStep: "name the silos' addresses in the configuration, or wait until one has joined")
         }
+        return try await handle(request, at: peer)
+    }
+
+    /// Sends a call to this peer, whatever the routing says.
+    ///
+    /// - Throws: as ``handle(_:)``.
+    package func handle(
+        _ request: GrainCallRequest, at peer: HostAndPort
+    ) async throws(OrchestraError) -> GrainCallReply {
+        try CallCodec.check(request, limits: network.calls.limits)
         let link = link(to: peer)
         let call = PendingCall(request: request, deadline: .now() + TimeAmount(request.timeLeft), link: link)
         guard link.work.acquire(bytes: request.payload.count) else {

@@ -6,12 +6,13 @@ package import OrchestraCore
 ///
 /// Request: call id (UInt64), kind (UInt8), which options follow (UInt8), time left in microseconds (UInt64), request
 /// id, grain type, method (UInt8 length and UTF-8 each), grain key (UInt16 length and UTF-8), then as flagged
-/// `newerThan` (UInt64), `after` (UInt8-length topic, Int64 offset), `traceParent` (UInt8-length text); the payload is
-/// the rest.
+/// `newerThan` (UInt64), `after` (UInt8-length topic, Int64 offset), `traceParent` (UInt8-length text), `hops` (UInt8);
+/// the payload is the rest.
 package enum CallCodec {
     private static let hasNewerThan: UInt8 = 1
     private static let hasAfter: UInt8 = 2
     private static let hasTraceParent: UInt8 = 4
+    private static let hasHops: UInt8 = 8
     /// Longer waits are cut to this one.
     private static let maximumTimeLeft = Duration.seconds(86_400)
 
@@ -26,6 +27,7 @@ package enum CallCodec {
             if request.newerThan != nil { options |= hasNewerThan }
             if request.after != nil { options |= hasAfter }
             if request.traceParent != nil { options |= hasTraceParent }
+            if request.hops > 0 { options |= hasHops }
             body.writeMultipleIntegers(id, request.kind.rawValue, options, microseconds(timeLeft))
             body.writeShortText(request.requestID)
             body.writeShortText(request.grain.type.name)
@@ -37,6 +39,7 @@ package enum CallCodec {
                 body.writeInteger(after.offset)
             }
             if let traceParent = request.traceParent { body.writeShortText(traceParent) }
+            if request.hops > 0 { body.writeInteger(request.hops) }
             body.writeBytes(request.payload)
         }
     }
@@ -68,7 +71,7 @@ package enum CallCodec {
         var body = frame.body
         guard
             let (id, rawKind, options, timeLeft) = body.readMultipleIntegers(as: (UInt64, UInt8, UInt8, UInt64).self),
-            let kind = GrainCallRequest.Kind(rawValue: rawKind), options <= 7,
+            let kind = GrainCallRequest.Kind(rawValue: rawKind), options <= 15,
             let requestID = body.readShortText(1...128),
             let typeName = body.readShortText(1...100),
             let method = body.readShortText(1...200),
@@ -95,6 +98,12 @@ package enum CallCodec {
                 throw WireError(.malformed, "a request that ends within traceParent")
             }
             request.traceParent = traceParent
+        }
+        if options & hasHops != 0 {
+            guard let hops = body.readInteger(as: UInt8.self) else {
+                throw WireError(.malformed, "a request that ends within hops")
+            }
+            request.hops = hops
         }
         request.payload = body.readBytes(length: body.readableBytes) ?? []
         return (id, request)

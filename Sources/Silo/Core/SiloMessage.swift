@@ -1,0 +1,86 @@
+package import OrchestraCore
+
+/// Carries calls to a silo by its name.
+package protocol SiloNetwork: Sendable {
+    /// - Throws: ``OrchestraError``: what the silo answered; `unavailable` when it is not known or not reached and
+    ///   nothing was sent; `outcomeUnknown` for a command that was sent and not answered.
+    func send(_ request: GrainCallRequest, to silo: String) async throws(OrchestraError) -> GrainCallReply
+}
+
+/// What silos say to each other. It travels as a call to a grain type that no application can have.
+package enum SiloMessage: Sendable, Equatable {
+    /// A nominee asks the owner for a partition.
+    case release(ReleaseRequest)
+    /// Asks what the silo knows of its partitions.
+    case describePartitions
+
+    package static let grainType: GrainType = "orchestra.silo"
+    private static let releaseMethod = "Release"
+    private static let describeMethod = "DescribePartitions"
+
+    /// - Throws: ``OrchestraError`` with `unimplemented` or `invalidArgument` for what no silo says.
+    package init(_ request: GrainCallRequest) throws(OrchestraError) {
+        switch request.method {
+        case SiloMessage.releaseMethod:
+            self = .release(try MessageCoding.decode(ReleaseRequest.self, from: request.payload))
+        case SiloMessage.describeMethod: self = .describePartitions
+        default:
+            throw OrchestraError(.unimplemented, "silos do not know the message \"\(request.method)\"")
+        }
+    }
+
+    package func request(timeLeft: Duration) throws(OrchestraError) -> GrainCallRequest {
+        let (method, payload) =
+            switch self {
+            case .release(let request): (SiloMessage.releaseMethod, try MessageCoding.encode(request))
+            case .describePartitions: (SiloMessage.describeMethod, [])
+            }
+        return GrainCallRequest(
+            requestID: "silo", grain: try GrainID(type: SiloMessage.grainType, key: "any"), kind: .query,
+            method: method, payload: payload, timeLeft: timeLeft)
+    }
+}
+
+/// "I am to own this partition: finish what you have in hand, and give it to me."
+package struct ReleaseRequest: Sendable, Equatable, Codable {
+    package var partition: Int32
+    package var nominee: String
+
+    package init(partition: Int32, nominee: String) {
+        self.partition = partition
+        self.nominee = nominee
+    }
+}
+
+/// Whether the asked silo commits nothing more to the partition.
+package struct ReleaseReply: Sendable, Equatable, Codable {
+    package var isReleased: Bool
+
+    package init(isReleased: Bool) {
+        self.isReleased = isReleased
+    }
+
+    package init(_ reply: GrainCallReply) throws(OrchestraError) {
+        self = try MessageCoding.decode(ReleaseReply.self, from: reply.payload)
+    }
+
+    package func reply() throws(OrchestraError) -> GrainCallReply {
+        GrainCallReply(version: 0, payload: try MessageCoding.encode(self))
+    }
+}
+
+/// What a silo tells of one of its partitions, for people.
+package struct PartitionReport: Sendable, Equatable, Codable {
+    package var partition: Int32
+    package var silo: String
+    /// A ``PartitionLifecycle/State``.
+    package var state: String
+    /// Whether the silo's view names it as the owner.
+    package var isNominated: Bool
+    /// How many grains it has in memory, where it serves.
+    package var grains: Int
+    /// What they take, in bytes.
+    package var stateBytes: Int
+    /// The sequence of the last commit that the silo knows.
+    package var sequence: Int64
+}

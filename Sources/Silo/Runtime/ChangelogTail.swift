@@ -1,0 +1,178 @@
+import Avro
+import EventLog
+import Logging
+import OrchestraCore
+import Records
+import Synchronization
+
+/// Reads a partition's changelog into a state, from its beginning to its end and beyond: a standby goes on reading.
+///
+/// One task reads at a time; others may look at what has been read.
+final class ChangelogTail: Sendable {
+    /// How many records are taken at a time.
+    private static let pageSize = 1_024
+    /// After how many records a long restore says how far it has come.
+    private static let reportInterval = 100_000
+
+    private struct Shared {
+        var state: PartitionState
+        /// The next offset, where the present end has been reached; -1 when records have come since.
+        var position: Int64 = -1
+        var count = 0
+        /// How many bytes of state the silo's budget knows of.
+        var countedBytes = 0
+    }
+
+    private let log: any PartitionLog
+    private let codec: any RecordCoding
+    private let logger: Logger
+    private let intake: any IntakeSource
+    private let shared: Mutex<Shared>
+
+    private init(
+        log: any PartitionLog, codec: any RecordCoding, logger: Logger, intake: any IntakeSource, state: PartitionState
+    ) {
+        self.log = log
+        self.codec = codec
+        self.logger = logger
+        self.intake = intake
+        shared = Mutex(Shared(state: state))
+    }
+
+    /// Opens the changelog at its beginning.
+    ///
+    /// - Parameter state: an empty one.
+    static func open(
+        log: any PartitionLog, codec: any RecordCoding, logger: Logger, into state: PartitionState
+    ) async throws(EventLogError) -> ChangelogTail {
+        ChangelogTail(
+            log: log, codec: codec, logger: logger, intake: try await log.openChangelog(at: .beginning), state: state)
+    }
+
+    func close() async { await intake.close() }
+
+    // MARK: What has been read
+
+    var claims: PartitionClaims { shared.withLock { $0.state.claims } }
+    /// How many records have been read.
+    var count: Int { shared.withLock { $0.count } }
+    /// How many bytes of state ``countBytes()`` has returned in all.
+    var countedBytes: Int { shared.withLock { $0.countedBytes } }
+
+    /// - Returns: how many bytes the state has grown by since the last call.
+    func countBytes() -> Int {
+        shared.withLock { shared in
+            defer { shared.countedBytes = shared.state.stateBytes }
+            return shared.state.stateBytes - shared.countedBytes
+        }
+    }
+
+    /// Takes note that a silo with a claim released the partition or has been fenced.
+    func didClear(_ silo: String) { shared.withLock { $0.state.didClear(silo) } }
+
+    /// Takes the state out; what is read after that is lost.
+    func takeState() -> PartitionState {
+        shared.withLock { shared in
+            var taken = shared.state.emptied()
+            swap(&taken, &shared.state)
+            return taken
+        }
+    }
+
+    // MARK: Reading
+
+    /// Reads what is committed now. An open transaction may hide some of what stands before the present end.
+    func readAvailable() async throws {
+        repeat { try await readPage() } while shared.withLock { $0.position < 0 }
+    }
+
+    /// Reads to the present end; waits for transactions that are still open there.
+    func readToEnd() async throws {
+        let end = try await log.watermarks(of: Topics.state).high
+        while shared.withLock({ $0.position < end }) { try await readPage() }
+    }
+
+    /// Waits for the next records and reads them. A cancelled task that has taken records finishes with them, unless it
+    /// has to wait for the registry.
+    func readPage() async throws {
+        let events = try await intake.next(maximumRecords: ChangelogTail.pageSize)
+        var items: [RestoredItem] = []
+        var position: Int64 = -1
+        var count = 0
+        for event in events {
+            switch event {
+            case .endOfPartition(_, let nextOffset): position = nextOffset
+            case .record(let record):
+                position = -1
+                count += 1
+                if let item = try await decode(record) { items.append(item) }
+            }
+        }
+        let total = shared.withLock { shared in
+            for item in items { shared.state.restore(item) }
+            shared.position = position
+            shared.count += count
+            return shared.count
+        }
+        if total / ChangelogTail.reportInterval > (total - count) / ChangelogTail.reportInterval {
+            logger.info("reading the changelog", metadata: ["records": "\(total)"])
+        }
+    }
+
+    // MARK: Decoding
+
+    /// `nil` for a record that means nothing to this version.
+    private func decode(_ record: ConsumedRecord) async throws -> RestoredItem? {
+        switch ChangelogKey(record.key ?? []) {
+        case .claim(let silo):
+            var claim: PartitionClaim?
+            if let value = record.value { claim = try await own(PartitionClaim.self, value, record) }
+            return .claim(silo: silo, claim, offset: record.offset)
+        case .progress:
+            guard let value = record.value else { return nil }
+            return .progress(try await own(PartitionProgress.self, value, record))
+        case .grain(let grain):
+            guard let value = record.value else { return .grain(grain, nil) }
+            do {
+                return .grain(grain, .readable(try await fetched(GrainStateRecord.self, value)))
+            } catch let error as AvroError {
+                logger.error(
+                    "a grain's state cannot be read: it is kept untouched and its calls fail",
+                    metadata: ["grain": "\(grain)", "offset": "\(record.offset)", "error": "\(error)"])
+                return .grain(grain, .unreadable(reason: "\(error)"))
+            }
+        case .unknown(let key):
+            logger.warning(
+                "a changelog key is unknown to this version and is left alone",
+                metadata: ["key": "\(String(decoding: key, as: UTF8.self))", "offset": "\(record.offset)"])
+            return nil
+        }
+    }
+
+    /// Decodes one of the partition's own records, without which it cannot be served.
+    private func own<R: AvroRecord>(_: R.Type, _ value: [UInt8], _ record: ConsumedRecord) async throws -> R {
+        do {
+            return try await fetched(R.self, value)
+        } catch let error as AvroError {
+            throw OrchestraError(
+                .quarantined, "\(record.topicPartition)@\(record.offset) is no readable \(R.avroName)",
+                nextStep: "run a version that can read it", cause: error)
+        }
+    }
+
+    /// Decodes a record; waits for the registry as long as it cannot be reached.
+    private func fetched<R: AvroRecord>(_: R.Type, _ value: [UInt8]) async throws -> R {
+        if let known = try codec.decodeIfKnown(R.self, from: value) { return known }
+        var pause = Duration.milliseconds(200)
+        while true {
+            do throws(AvroError) {
+                return try await codec.decode(R.self, from: value)
+            } catch {
+                guard error.isRetriable else { throw error }
+                logger.warning("the schema registry cannot be reached, waiting", metadata: ["error": "\(error)"])
+                try await Task.sleep(for: pause)
+                pause = min(pause * 2, .seconds(5))
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Synchronization
+
+/// The right to answer from memory: until when nobody else can have changed what this silo has committed last.
+///
+/// It begins with each heartbeat that Kafka has committed and lasts from the moment that this heartbeat was *sent*.
+/// Whoever takes over fences this silo, after which no heartbeat of it commits, and waits until the last one that
+/// arrived has run out. The clock goes on while a process is paused, so a silo that wakes up finds its lease run out by
+/// itself. The only assumption is that clocks run at about the same rate.
+final class ServingLease: Sendable {
+    /// How long a heartbeat counts.
+    static let duration = Duration.seconds(2)
+    /// Successors wait a little longer: clocks need not run at quite the same rate.
+    static let margin = Duration.milliseconds(100)
+
+    private struct State {
+        var end: ContinuousClock.Instant?
+        var waiting: [OneShot<Void>] = []
+    }
+
+    private let state = Mutex(State())
+    private let clocks: Clocks
+    private let isPermanent: Bool
+
+    /// - Parameter isPermanent: for a partition that nobody else can take over.
+    init(clocks: Clocks, isPermanent: Bool = false) {
+        self.clocks = clocks
+        self.isPermanent = isPermanent
+    }
+
+    var isHeld: Bool {
+        isPermanent || state.withLock { state in state.end.map { clocks.monotonic() < $0 } ?? false }
+    }
+
+    /// A heartbeat that was sent at this instant has been committed.
+    func renew(sentAt: ContinuousClock.Instant) {
+        let waiting = state.withLock { state in
+            state.end = max(state.end ?? sentAt, sentAt + ServingLease.duration)
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for wait in waiting { wait.resolve(()) }
+    }
+
+    /// Waits until the lease is held, or has been renewed.
+    ///
+    /// - Returns: `false` if that has not happened by `deadline` (within one pause of the silo's ticker), or the task was
+    ///   cancelled.
+    func waitUntilHeld(deadline: ContinuousClock.Instant) async -> Bool {
+        while !isHeld {
+            guard !Task.isCancelled, clocks.monotonic() < deadline else { return false }
+            let wait = OneShot<Void>()
+            state.withLock { $0.waiting.append(wait) }
+            if isHeld { return true }
+            await wait.value(ifCancelled: ())
+        }
+        return true
+    }
+
+    /// Wakes who waits, to look at its deadline. To be called now and then.
+    func tick() {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for wait in waiting { wait.resolve(()) }
+    }
+}
