@@ -23,7 +23,10 @@ def _unshare():
     if sys.platform != "linux" or not shutil.which("unshare") or not shutil.which("ip"):
         return None
     # Everything that the network needs, tried for real.
-    trial = "mount -t tmpfs none /run && ip netns add trial && ip link add trial0 type bridge && ip link add trial1 type veth peer name trial2"
+    trial = (
+        "mount -t tmpfs none /run && ip netns add trial && ip link add trial0 type bridge && "
+        "ip link add trial1 type veth peer name trial2"
+    )
     for user in ([], ["--user", "--map-root-user"]):
         command = ["unshare", *user, *FLAGS]
         if subprocess.run([*command, "sh", "-c", trial], capture_output=True).returncode == 0:

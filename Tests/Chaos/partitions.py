@@ -190,9 +190,6 @@ class _Judge:
     def check_author(self, record, what):
         held = {producer: (offset, silo) for silo, (offset, producer) in self.claims.items()}
         offset, silo = held.get(record.producer, (None, None))
-        if offset is None and self.owner and self.owner[0] == record.producer:
-            # The last commit of an owner that gives the partition back deletes its claim before its other records.
-            offset, silo = self.owner[1], None
         if offset is None:
             self.wrong(record, f"{what} by producer {record.producer}, which has no claim; claims: {self.claims}")
             return
@@ -203,7 +200,8 @@ class _Judge:
                     f"{what} by producer {record.producer} ({silo}), whose claim at {offset} is older than that of "
                     f"producer {self.owner[0]} at {self.owner[1]}, which has committed since",
                 )
-            self.report.owners.append((self.sequence, silo))
+        if self.owner is None or self.owner != (record.producer, offset):
+            self.report.owners.append((self.sequence or 0, silo))
         self.owner = (record.producer, offset)
 
 

@@ -20,6 +20,8 @@ struct Operation: Sendable {
     var requestID = UUID().uuidString
     /// How long it is tried again, under the same id, after an attempt that did not succeed.
     var patience: Duration
+    /// How long to wait before trying again.
+    var pause: ClosedRange<Duration> = .milliseconds(20)...(.milliseconds(300))
 
     /// - Returns: the outcome of all attempts together, and how many they were.
     func run(on calls: SiloCalls) async -> (outcome: Outcome, attempts: Int) {
@@ -39,7 +41,7 @@ struct Operation: Sendable {
                     let text = "\(error.code): \(error.message)"
                     return (mayHaveHappened ? .unknown(text) : .failed(text), attempts)
                 }
-                try? await Task.sleep(for: .milliseconds(Int.random(in: 20...300)))
+                try? await Task.sleep(for: pause.lowerBound + (pause.upperBound - pause.lowerBound) * Double.random(in: 0...1))
             }
         }
     }
