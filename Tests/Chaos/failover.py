@@ -163,9 +163,7 @@ class Rounds:
         name, _ = self.victim(number + 1)
         results, begin, end = self.probe(lambda: self.cluster.stop(name), self.options.window)
         errors, gap = self.note("drain", results, begin, end)
-        say(
-            f"round {number}: drain of {name} took {(end - begin) / 1e9:.2f} s: {errors} errors, gap {gap * 1000:.0f} ms"
-        )
+        say(f"round {number}: drain of {name} took {(end - begin) / 1e9:.2f} s: {errors} errors, gap {gap:.3f} s")
         self.cluster.restart(name)
         self.settle([name])
 
