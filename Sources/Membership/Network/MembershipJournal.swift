@@ -75,7 +75,7 @@ struct MembershipJournal {
         guard record.status.isLive else { return ended(record, &metadata) }
         if let address = record.description?.address { metadata["address"] = "\(address)" }
         // A process starts under its start time; one that only comes back counts its generation up by one.
-        if record.generation - before.generation < 16 {
+        if record.generation > before.generation, record.generation - before.generation < 16 {
             logger.notice("healed: a member that was given up is back", metadata: metadata)
         } else {
             logger.info(before.status.isLive ? "member restarted" : "member came back", metadata: metadata)
