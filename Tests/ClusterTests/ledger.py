@@ -18,7 +18,7 @@ import time
 
 import fastavro
 import lz4.block
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -34,7 +34,7 @@ TOPICS = [
 
 
 def read_all(bootstrap):
-    """Yields every committed record of every topic, up to the ends seen at the start."""
+    """Yields every committed record of every topic, up to its end."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -52,8 +52,7 @@ def read_all(bootstrap):
             if topic not in metadata.topics:
                 continue
             for partition in metadata.topics[topic].partitions:
-                low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
-                starts.append(TopicPartition(topic, partition, low))
+                starts.append(TopicPartition(topic, partition, OFFSET_BEGINNING))
         consumer.assign(starts)
         open_partitions = {(start.topic, start.partition) for start in starts}
         last_progress = time.monotonic()
