@@ -88,35 +88,6 @@ import Testing
         }
     }
 
-    /// The first finds its producer fenced, sees who has claimed its partitions, and gives up.
-    @Test func anOtherSiloTakesOverAndTheFirstStops() async throws {
-        try await LocalCluster.run { cluster in
-            let first = try cluster.silo("silo-1", grains: [Counter.self], partitionCount: 2)
-            let second = try cluster.silo("silo-2", grains: [Counter.self], partitionCount: 2)
-            try await withThrowingTaskGroup(of: Void.self) { (tasks: inout ThrowingTaskGroup<Void, any Error>) in
-                tasks.addTask { try await first.run() }
-                await first.waitUntilReady()
-                let client = ClusterClient(handler: first)
-                for number in 0..<10 {
-                    _ = try await client.grain(Counter.self, key: "k\(number)").send(Add(amount: 1))
-                }
-                try await cluster.serve(second) { second in
-                    await expectCode(.outcomeUnknown) {
-                        _ = try await client.grain(Counter.self, key: "k0").send(Add(amount: 1), deadline: .seconds(20))
-                    }
-                    let other = ClusterClient(handler: second)
-                    for number in 0..<10 {
-                        #expect(try await other.grain(Counter.self, key: "k\(number)").ask(Total()).value == 1)
-                    }
-                    try await eventually("the first gives its partitions up, and ends") {
-                        first.partitionStates.allSatisfy { $0 == .stopped }
-                    }
-                }
-                try await tasks.waitForAll()
-            }
-        }
-    }
-
     @Test func aWrongPartitionCountStopsTheStart() async throws {
         try await LocalCluster.run { cluster in
             try await cluster.serve(cluster.silo(partitionCount: 4)) { _ in }
@@ -131,79 +102,6 @@ import Testing
         }
     }
 
-    /// Silos that take over from each other while events arrive: every predecessor is a zombie that goes on until it
-    /// finds itself fenced.
-    @Test func takingOverUnderLoadLosesAndRepeatsNothing() async throws {
-        try await LocalCluster.run { cluster in try await takeOver(rounds: 4, keys: 12, count: 600, cluster) }
-    }
-
-    private func takeOver(rounds: Int, keys: Int, count: Int, _ cluster: LocalCluster) async throws {
-        try await cluster.codec.register(AgentTask.self, subject: "orders-value")
-        let silos: [Silo] = try (1...rounds).map { round in
-            try cluster.silo("silo-\(round)", grains: [Counter.self], partitionCount: 2)
-        }
-        try await withThrowingTaskGroup(of: Void.self) { (tasks: inout ThrowingTaskGroup<Void, any Error>) in
-            for (round, silo) in silos.enumerated() {
-                tasks.addTask { try await silo.run() }
-                await silo.waitUntilReady()
-                if round == 0 { tasks.addTask { try await sendReceipts(count, keys: keys, cluster) } }
-                // The next takes over when this one has done its share; the last does all that is left.
-                let goal: Int = round == rounds - 1 ? count : count * (round + 1) / (rounds + 1)
-                try await eventually("\(goal) events have had their effect", within: .seconds(30)) {
-                    await total(keys, silo) >= goal
-                }
-            }
-            tasks.cancelAll()
-        }
-        let published: Int = try await self.count("receipts", cluster, partitions: 2)
-        #expect(published == count, "each event has been taken in and published once")
-    }
-
-    private func sendReceipts(_ count: Int, keys: Int, _ cluster: LocalCluster) async throws {
-        let partitioner = try Partitioner(partitionCount: 2)
-        let producer = try Producer(cluster.kafka, logger: cluster.logger)
-        for number in 0..<count {
-            let key = "k\(number % keys)"
-            _ = try await producer.send(
-                ProducerRecord(
-                    topic: "orders", partition: partitioner.partition(forKey: key), key: Array(key.utf8),
-                    value: try cluster.codec.encode(order("receipt 1", key: key))))
-        }
-        await producer.close(timeout: .seconds(5))
-    }
-
-    private func total(_ keys: Int, _ silo: Silo) async -> Int {
-        var total = 0
-        for key in 0..<keys { total += await self.total(of: "k\(key)", silo) }
-        return total
-    }
-
-    /// 0 for a counter that has not begun.
-    private func total(of key: String, _ silo: Silo) async -> Int {
-        let counter = try? ClusterClient(handler: silo).grain(Counter.self, key: key)
-        let answer = try? await counter?.ask(Total())
-        return answer?.value ?? 0
-    }
-
-    /// How many committed records a topic holds.
-    private func count(_ topic: String, _ cluster: LocalCluster, partitions: Int32) async throws -> Int {
-        let consumer = try PartitionConsumer(cluster.kafka, isolation: .readCommitted, logger: cluster.logger)
-        var open = Set((0..<partitions).map { TopicPartition(topic: topic, partition: $0) })
-        let intake = try await consumer.open(Dictionary(uniqueKeysWithValues: open.map { ($0, .beginning) }))
-        var count = 0
-        while !open.isEmpty {
-            for event in try await intake.next(maximumRecords: 1_000) {
-                switch event {
-                case .record: count += 1
-                case .endOfPartition(let place, _): open.remove(place)
-                }
-            }
-        }
-        await intake.close()
-        await consumer.close()
-        return count
-    }
-
     @Test func manyWorkflowsAtOnce() async throws {
         try await LocalCluster.run { cluster in
             try await cluster.serve(cluster.silo(partitionCount: 16)) { silo in
@@ -214,7 +112,7 @@ import Testing
                     try await expectCompleted(silo, 0..<2_000)
                     let duration = ContinuousClock.now - begin
                     #expect(duration < .seconds(60), "2,000 workflows took \(duration)")
-                    #expect(try await count(Topics.agentTasks, cluster, partitions: 16) == 2_000, "one task each")
+                    #expect(try await cluster.count(Topics.agentTasks, partitions: 16) == 2_000, "one task each")
                     group.cancelAll()
                 }
             }

@@ -1,6 +1,7 @@
 import EventLog
 import OrchestraCore
 import Records
+import Synchronization
 import Testing
 
 @testable import Silo
@@ -67,50 +68,117 @@ import Testing
         }
     }
 
-    @Test func fencedByARivalThePartitionStops() async throws {
+    @Test func fencedByARivalThePartitionGoesBackToFollowing() async throws {
         let (log, codec) = (MemoryLog(), TestCodec())
-        let first = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")
-        try await first.serve { first in
+        let isReleased = Locked(false)
+        let first = try PartitionBench(
+            log: log, codec: codec, nodeID: "silo-1",
+            succession: TestSuccession { _ in isReleased.value ? .released : nil })
+        try await first.serve { (first: PartitionBench) async throws in
             _ = try await first.grain("a").send(Add(amount: 1))
             let second = try PartitionBench(log: log, codec: codec, nodeID: "silo-2")
-            try await second.serve { second in
+            try await second.serve { (second: PartitionBench) async throws in
                 #expect(try await second.grain("a").send(Add(amount: 1)) == 2)
                 let zombie = await code { _ = try await first.grain("a").send(Add(amount: 100)) }
                 #expect(zombie == .outcomeUnknown)
-                try await eventually("the first has stopped") { first.runtime.lifecycleState == .stopped }
-                await expectCode(.unavailable) { _ = try await first.total("a") }
+                try await eventually("the first asks the second") { first.runtime.lifecycleState == .clearing }
+                #expect(first.runtime.rival == "silo-2")
                 #expect(try await second.total("a") == 2, "the zombie's command has no effect")
+            }
+            isReleased.use { $0 = true }
+            #expect(try await first.grain("a").send(Add(amount: 1)) == 3)
+        }
+    }
+
+    @Test func aSuccessorOfTheSameNameStopsThePartition() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let first = try PartitionBench(log: log, codec: codec, generation: 1)
+        try await first.serve { (first: PartitionBench) async throws in
+            try await first.idle()
+            let lifeOne = try PartitionBench(log: log, codec: codec, generation: 2)
+            try await lifeOne.serve { (second: PartitionBench) async throws in
+                try await second.idle()
+                _ = await code { _ = try await first.grain("a").send(Add(amount: 1)) }
+                try await eventually("the first has stopped") { first.runtime.lifecycleState == .stopped }
+                #expect(try await second.grain("a").send(Add(amount: 1)) == 1)
             }
         }
     }
 
-    @Test func aRivalThatHasNotClaimedYetIsNotFencedInTurn() async throws {
-        let bench = try PartitionBench(claimGrace: .milliseconds(500))
-        try await bench.serve { bench in
-            _ = try await bench.grain("a").send(Add(amount: 1))
-            bench.log.fence("silo-1")
-            await expectCode(.outcomeUnknown) { _ = try await bench.grain("a").send(Add(amount: 1)) }
-            try await eventually("it looks for a rival") { bench.runtime.lifecycleState == .verifying }
-            let claim = PartitionClaim(
-                silo: "silo-2", generation: 1, transactionalId: "silo-2", claimedAt: bench.clock.wall)
-            bench.log.append(
-                ProducerRecord(
-                    topic: Topics.state, partition: 0, key: ChangelogKey.claim(silo: "silo-2").bytes,
-                    value: try bench.codec.encode(claim)))
-            try await eventually("it has stopped") { bench.runtime.lifecycleState == .stopped }
+    @Test func aStandbyFollowsAndTakesOverWhenItIsNominated() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let owner = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")
+        let standby = try PartitionBench(log: log, codec: codec, nodeID: "silo-2", isNominated: false)
+        try await standby.serve { (standby: PartitionBench) async throws in
+            try await owner.serve { (owner: PartitionBench) async throws in
+                _ = try await owner.grain("a").send(Add(amount: 1))
+                try await eventually("it has read the grain") { standby.budget.bytes == owner.budget.bytes }
+                #expect(standby.runtime.lifecycleState == .following)
+            }
+            standby.runtime.nominate()
+            #expect(try await standby.grain("a").send(Add(amount: 1)) == 2)
+            let held = standby.runtime.shared.withLock { $0.state.stateBytes }
+            #expect(standby.budget.bytes == held)
+        }
+        #expect(standby.budget.bytes == 0, "what is given back is not counted any more")
+    }
+
+    @Test func aNominationThatIsWithdrawnInTimeChangesNothing() async throws {
+        let (log, codec) = (MemoryLog(), TestCodec())
+        let owner = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")
+        let nominee = try PartitionBench(
+            log: log, codec: codec, nodeID: "silo-2", succession: TestSuccession { _ in nil })
+        try await owner.serve { (owner: PartitionBench) async throws in
+            _ = try await owner.grain("a").send(Add(amount: 1))
+            try await nominee.serve { (nominee: PartitionBench) async throws in
+                try await eventually("it asks") { nominee.runtime.lifecycleState == .clearing }
+                nominee.runtime.withdraw()
+                try await eventually("it follows again") { nominee.runtime.lifecycleState == .following }
+                #expect(try await owner.grain("a").send(Add(amount: 1)) == 2)
+            }
+            #expect(try await owner.grain("a").send(Add(amount: 1)) == 3)
         }
     }
 
-    @Test func aSuccessorOfTheSameNameIsARivalToo() async throws {
+    // MARK: The lease
+
+    @Test func nothingIsAnsweredFromMemoryWithoutALease() async throws {
+        let clock = TestClock()
+        let lease = ServingLease(clocks: clock.clocks)
+        let bench = try PartitionBench(clock: clock, lease: lease)
+        try await bench.serve { bench in
+            try await bench.idle()
+            #expect(try await bench.grain("a").send(Add(amount: 1)) == 1, "a commit proves by itself who owns")
+            async let waiting = bench.total("a")
+            async let refused = code { _ = try await bench.grain("b").send(Add(amount: -1)) }
+            async let absent = code { _ = try await bench.total("nobody") }
+            try await Task.sleep(for: .milliseconds(50))
+            #expect(bench.runtime.lifecycleState == .serving)
+            lease.renew(sentAt: clock.monotonic)
+            #expect(try await waiting == 1)
+            #expect(await refused == .handlerFailed)
+            #expect(await absent == .notFound)
+            clock.advance(ServingLease.duration)
+            let late = await code { _ = try await bench.grain("a").ask(Total(), deadline: .milliseconds(60)) }
+            #expect(late == .unavailable || late == .deadlineExceeded, "the lease has run out")
+        }
+    }
+
+    @Test func rivalsThatMayStillAnswerAreWaitedFor() async throws {
         let (log, codec) = (MemoryLog(), TestCodec())
-        let first = try PartitionBench(log: log, codec: codec, generation: 1)
-        try await first.serve { first in
-            try await first.idle()
-            let lifeOne = try PartitionBench(log: log, codec: codec, generation: 2)
-            try await lifeOne.serve { second in
-                try await second.idle()
-                _ = await code { _ = try await first.grain("a").send(Add(amount: 1)) }
-                try await eventually("the first has stopped") { first.runtime.lifecycleState == .stopped }
+        let first = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")
+        try await first.serve { (first: PartitionBench) async throws in
+            _ = try await first.grain("a").send(Add(amount: 1))
+            let end = ContinuousClock.now + .milliseconds(300)
+            let second = try PartitionBench(
+                log: log, codec: codec, nodeID: "silo-2",
+                succession: TestSuccession { rival in
+                    log.fence(rival.transactionalId)
+                    return .fenced(answersUntil: end)
+                })
+            try await second.serve { (second: PartitionBench) async throws in
+                #expect(try await second.grain("a").send(Add(amount: 1)) == 2)
+                #expect(ContinuousClock.now >= end)
             }
         }
     }
@@ -240,7 +308,7 @@ import Testing
             bench.runtime.drain()
             bench.log.blockCommits(false)
             #expect(try await begun == 1)
-            #expect(await queued == .unavailable, "it is told to ask the next owner")
+            #expect(await queued == .notOwner, "it is told to ask the next owner")
             try await eventually("released") { bench.runtime.lifecycleState == .released }
         }
     }

@@ -61,7 +61,7 @@ import Testing
         claims.take(claim("b"), of: "b", at: 1)
         claims.take(claim("a"), of: "a", at: 2)
         #expect(claims.rivals(of: "a").map(\.transactionalId) == ["id-b"])
-        claims.didFence("b")
+        claims.didClear("b")
         #expect(claims.rivals(of: "a").isEmpty)
         claims.take(claim("b"), of: "b", at: 5)
         #expect(claims.rivals(of: "a").map(\.silo) == ["b"], "it has claimed anew, with a new life of its producer")
@@ -121,7 +121,7 @@ private final class RivalSilo: Sendable {
         partitions = try (0..<2).map { partition in
             try PartitionBench(
                 log: log, codec: codec, clock: clock, partitionCount: 2, partition: partition, nodeID: name, lane: lane,
-                generation: generation, claimGrace: .milliseconds(1))
+                generation: generation)
         }
         let runtimes = partitions.map(\.runtime)
         lane.onEndOfLife { error in

@@ -12,7 +12,7 @@ import Transport
             write(&bytes)
             samples.append(bytes)
         }
-        for options in 0..<8 { add { CallCodec.write(Self.request(options), id: 7, timeLeft: .seconds(3), to: &$0) } }
+        for options in 0..<16 { add { CallCodec.write(Self.request(options), id: 7, timeLeft: .seconds(3), to: &$0) } }
         let reply = GrainCallReply(version: .max, payload: [UInt8](repeating: 9, count: 300))
         add { CallCodec.write(reply, id: 1, to: &$0) }
         add { CallCodec.write(OrchestraError(.notFound, "no é", nextStep: "look"), id: 2, to: &$0) }
@@ -29,12 +29,14 @@ import Transport
     }()
 
     static func request(_ options: Int) -> GrainCallRequest {
-        GrainCallRequest(
+        var request = GrainCallRequest(
             requestID: "request-ü", grain: grain("a key/with slashes 🎻"), kind: options % 2 == 0 ? .query : .command,
             method: "GetStatus", payload: [UInt8](0...255), timeLeft: .seconds(3),
             newerThan: options & 1 != 0 ? .max : nil,
             after: options & 2 != 0 ? .init(topic: "workflow-start-events", offset: 1 << 40) : nil,
             traceParent: options & 4 != 0 ? "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" : nil)
+        if options & 8 != 0 { request.hops = 2 }
+        return request
     }
 
     static func frames(_ bytes: ByteBuffer) throws -> [Frame] {
@@ -45,7 +47,7 @@ import Transport
         return frames
     }
 
-    @Test(arguments: 0..<8) func requestsComeBackAsTheyWere(options: Int) throws {
+    @Test(arguments: 0..<16) func requestsComeBackAsTheyWere(options: Int) throws {
         let sent = Self.request(options)
         var bytes = ByteBuffer()
         CallCodec.write(sent, id: 0xFFFF_FFFF_0000_0001, timeLeft: .microseconds(1_234_567), to: &bytes)

@@ -74,8 +74,11 @@ struct MembershipJournal {
         metadata["generation"] = "\(record.generation)"
         guard record.status.isLive else { return ended(record, &metadata) }
         if let address = record.description?.address { metadata["address"] = "\(address)" }
-        // A process starts under its start time; one that only comes back counts its generation up by one.
-        if record.generation > before.generation, record.generation - before.generation < 16 {
+        // A process starts under its start time; one that only comes back counts its generation up by one. A lower one
+        // than was known is told by somebody who has not heard yet, after this node has forgotten what it believed.
+        if record.generation < before.generation {
+            logger.debug("an earlier generation of a member was heard of", metadata: metadata)
+        } else if record.generation - before.generation < 16 {
             logger.notice("healed: a member that was given up is back", metadata: metadata)
         } else {
             logger.info(before.status.isLive ? "member restarted" : "member came back", metadata: metadata)

@@ -56,7 +56,8 @@ struct UpCommand: AsyncParsableCommand {
         try? FileManager.default.removeItem(atPath: directory.clusterFile)
         let plan = try ClusterPlan(
             ClusterPlan.Request(
-                configuration: configuration, silos: silos, agents: agents, gateways: gateways, freePorts: ports == .auto,
+                configuration: configuration, silos: silos, agents: agents, gateways: gateways,
+                freePorts: ports == .auto,
                 inheritedArguments: options.inheritedArguments))
         let reporter = ConsoleReporter(printsJSON: json)
         reporter.begin(dataDirectory: directory.path)

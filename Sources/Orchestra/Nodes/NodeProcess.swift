@@ -81,10 +81,13 @@ enum NodeProcess {
 }
 
 /// Tells the log and the supervisor once the node serves.
-private struct ReadinessService: Service {
+private struct ReadinessService: Service, CustomStringConvertible {
     let ready: @Sendable () async throws -> [String: String]
     let link: SupervisorLink?
     let context: NodeContext
+
+    /// The service group logs its services; the configuration in this one, secrets included, is not for the log.
+    var description: String { "ReadinessService" }
 
     func run() async throws {
         let start = ContinuousClock.now

@@ -19,7 +19,8 @@ package struct PartitionLifecycle: Sendable {
         case unowned
         /// Reading the changelog, until the silo is nominated. → clearing, backingOff, stopped, released
         case following
-        /// Getting rivals out of the way, those that live by asking them. → joining, backingOff, stopped, released
+        /// Getting rivals out of the way, those that live by asking them. → joining, following, backingOff, stopped,
+        /// released
         case clearing
         /// Joining the silo's producer. → claiming, backingOff, stopped, released
         case joining
@@ -53,6 +54,8 @@ package struct PartitionLifecycle: Sendable {
         case start
         /// The changelog has been read and the silo shall own the partition.
         case nominated
+        /// The silo shall not own the partition any more.
+        case withdrawn
         /// No rival is left.
         case cleared
         case joined
@@ -100,6 +103,7 @@ package struct PartitionLifecycle: Sendable {
         case (.released, _), (.stopped, _): return .nothing
         case (.unowned, .start), (.backingOff, .backedOff): return move(to: .following, .follow)
         case (.following, .nominated): return move(to: .clearing, .clear)
+        case (.clearing, .withdrawn): return move(to: .following, .follow)
         case (.clearing, .cleared): return move(to: .joining, .join)
         case (.joining, .joined): return move(to: .claiming, .writeClaim)
         case (.claiming, .claimed): return move(to: .restoring, .restore)

@@ -42,7 +42,8 @@ package struct SiloLiveness: Sendable {
     ///   keeps still while Kafka is away.
     package func isPresent(_ silo: String, wasPresent: Bool) -> Bool {
         guard arrivals[silo] != nil else { return false }
-        return !isUnheard(silo, for: SiloLiveness.absence) && (wasPresent || !isUnheard(silo, for: SiloLiveness.silence))
+        return !isUnheard(silo, for: SiloLiveness.absence)
+            && (wasPresent || !isUnheard(silo, for: SiloLiveness.silence))
     }
 
     private func isUnheard(_ silo: String, for duration: Duration) -> Bool {

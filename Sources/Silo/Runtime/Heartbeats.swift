@@ -17,6 +17,8 @@ final class Heartbeats: Sendable {
         /// Who waits for a heartbeat that is sent after now to come back.
         var confirmations: [(from: ContinuousClock.Instant, wait: OneShot<Bool>)] = []
         var isEnded = false
+        /// A later process of the same name has been heard: this one must not commit any more.
+        var isSuperseded = false
     }
 
     private static let place = TopicPartition(topic: Topics.silos, partition: 0)
@@ -98,7 +100,7 @@ final class Heartbeats: Sendable {
 
     private func send() async {
         var isJoined = false
-        while !Task.isCancelled {
+        while !Task.isCancelled, !state.withLock({ $0.isSuperseded }) {
             do throws(EventLogError) {
                 if !isJoined {
                     try await sink.initialize(timeout: .seconds(10))
@@ -196,6 +198,12 @@ final class Heartbeats: Sendable {
         let now = clocks.monotonic()
         let confirmed = state.withLock { state -> [OneShot<Bool>] in
             state.liveness.hear(heartbeat.silo, at: now)
+            if heartbeat.silo == silo, heartbeat.generation > generation, !state.isSuperseded {
+                state.isSuperseded = true
+                logger.critical(
+                    "another process runs under this silo's name: this one stops committing",
+                    metadata: ["generation": "\(generation)", "other": "\(heartbeat.generation)"])
+            }
             guard heartbeat.silo == silo, heartbeat.generation == generation,
                 let index = state.underWay.firstIndex(where: { $0.sequence == heartbeat.sequence })
             else { return [] }

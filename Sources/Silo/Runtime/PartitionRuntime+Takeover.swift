@@ -15,26 +15,32 @@ extension PartitionRuntime {
     func follow() async -> PartitionLifecycle.Event {
         let start = context.clocks.monotonic()
         do {
-            let tail = try await context.restoreGate.enter {
-                let tail = try await ChangelogTail.open(
-                    log: log, codec: context.origin.codec, logger: logger,
-                    into: PartitionState(
-                        knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits))
-                shared.withLock { $0.tail = tail }
-                try await tail.readAvailable()
-                return tail
-            }
+            let tail = try await openTail()
             count(tail)
             let duration = context.clocks.monotonic() - start
             logger.debug(
                 "following", metadata: ["records": "\(tail.count)", "milliseconds": "\(duration.wholeMilliseconds)"])
             while !shared.withLock({ $0.isNominated }) {
+                try Task.checkCancellation()
                 try await readUntilNominated(tail)
                 count(tail)
             }
             return .nominated
         } catch {
             return failure(of: "the changelog cannot be followed", error)
+        }
+    }
+
+    /// The changelog, read to where it ends now; at once, if it is open.
+    private func openTail() async throws -> ChangelogTail {
+        if let tail = shared.withLock({ $0.tail }) { return tail }
+        return try await context.restoreGate.enter {
+            let tail = try await ChangelogTail.open(
+                log: log, codec: context.origin.codec, logger: logger,
+                into: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits))
+            shared.withLock { $0.tail = tail }
+            try await tail.readAvailable()
+            return tail
         }
     }
 
@@ -62,8 +68,11 @@ extension PartitionRuntime {
         do {
             guard let tail = shared.withLock({ $0.tail }) else { return .failed(.closed("the changelog is closed")) }
             repeat {
-                try await clearRivals(tail)
+                guard try await clearRivals(tail, while: { self.shared.withLock { $0.isNominated } }) else {
+                    return .withdrawn
+                }
                 try await tail.readToEnd()
+                try checkForSuccessor(tail.claims)
             } while !tail.claims.rivals(of: context.origin.nodeID).isEmpty
             return .cleared
         } catch {
@@ -71,10 +80,22 @@ extension PartitionRuntime {
         }
     }
 
-    private func clearRivals(_ tail: ChangelogTail) async throws {
+    /// A later process of the same name is no rival that can be cleared: one of the two must not be there.
+    private func checkForSuccessor(_ claims: PartitionClaims) throws(OrchestraError) {
+        guard let claim = claims.claim(of: context.origin.nodeID), claim.generation > context.generation else { return }
+        throw OrchestraError(
+            .conflict,
+            "another process runs as silo \(claim.silo) (generation \(claim.generation), this is \(context.generation))",
+            nextStep: "end one of the two, or give each its own node.id")
+    }
+
+    /// - Parameter isWanted: looked at before each attempt.
+    /// - Returns: `false` if it was given up.
+    private func clearRivals(_ tail: ChangelogTail, while isWanted: () -> Bool) async throws -> Bool {
         for rival in tail.claims.rivals(of: context.origin.nodeID) {
             while true {
                 try Task.checkCancellation()
+                guard isWanted() else { return false }
                 if let clearance = try await context.succession.clear(rival, of: partition) {
                     tail.didClear(rival.silo)
                     note(clearance, of: rival)
@@ -83,6 +104,7 @@ extension PartitionRuntime {
                 try await Task.sleep(for: PartitionRuntime.clearingPause)
             }
         }
+        return true
     }
 
     private func note(_ clearance: Clearance, of rival: PartitionClaim) {
@@ -153,7 +175,7 @@ extension PartitionRuntime {
             guard let tail = hold.0, let producer = hold.1 else { return .failed(.closed("the changelog is closed")) }
             try await tail.readToEnd()
             while !tail.claims.rivals(of: context.origin.nodeID).isEmpty {
-                try await clearRivals(tail)
+                _ = try await clearRivals(tail, while: { true })
                 try await tail.readToEnd()
             }
             try await waitForRivalsAnswers()

@@ -148,6 +148,9 @@ final class PartitionRuntime: Sendable {
         nomination.notify()
     }
 
+    /// The silo shall not own the partition any more. If it has not begun to take it over, it goes on following.
+    func withdraw() { shared.withLock { $0.isNominated = false } }
+
     /// Ends the service because the silo's producer has ended: the partition is not owned any more.
     func endLife(_ error: EventLogError) {
         shared.withLock { shared in

@@ -193,7 +193,10 @@ final class SiloPartitions: Sendable {
             state.entries[partition]?.isNominated = true
             actions.append { entry.runtime.nominate() }
         case (_, .serving), (_, .draining), (_, .stopped), (_, .released): return
-        case (.standby, _) where !entry.isNominated: return
+        case (.standby, .unowned), (.standby, .following), (.standby, .clearing), (.standby, .backingOff):
+            guard entry.isNominated else { return }
+            state.entries[partition]?.isNominated = false
+            actions.append { entry.runtime.withdraw() }
         default: actions.append { entry.runtime.drain() }
         }
     }
@@ -272,6 +275,8 @@ final class SiloPartitions: Sendable {
 
     var reports: [PartitionReport] {
         let entries = state.withLock { $0.entries }
-        return entries.sorted { $0.key < $1.key }.map { $0.value.runtime.report(silo, isNominated: $0.value.isNominated) }
+        return entries.sorted { $0.key < $1.key }.map {
+            $0.value.runtime.report(silo, isNominated: $0.value.isNominated)
+        }
     }
 }

@@ -42,7 +42,7 @@ final class PartitionBench: Sendable {
         log: MemoryLog = MemoryLog(), codec: TestCodec = TestCodec(), clock: TestClock = TestClock(),
         grains: [any Grain.Type] = [Counter.self], partitionCount: Int32 = 1, partition: Int32 = 0,
         nodeID: String = "silo-1", lane: TransactionLane? = nil, generation: Int64 = 1,
-        claimGrace: Duration = .milliseconds(20),
+        succession: TestSuccession? = nil, lease: ServingLease? = nil, isNominated: Bool = true,
         workflows: [WorkflowDefinition] = [.summarize], _ configure: (inout GrainLimits) -> Void = { _ in }
     ) throws {
         (self.log, self.codec, self.clock, self.partition) = (log, codec, clock, partition)
@@ -60,12 +60,14 @@ final class PartitionBench: Sendable {
             origin: BatchOrigin(
                 partition: partition, partitioner: partitioner, nodeID: nodeID, groupID: "group", limits: limits,
                 codec: codec),
-            generation: generation, transactionalID: nodeID, retries: RetryPolicy(), claimGrace: claimGrace,
-            budget: budget,
+            generation: generation, transactionalID: nodeID, retries: RetryPolicy(),
+            succession: succession ?? log.fencingSuccession,
+            lease: lease ?? ServingLease(clocks: clock.clocks, isPermanent: true), budget: budget,
             metrics: SiloMetrics(),
             clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
         runtime = PartitionRuntime(
             partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
+        if isNominated { runtime.nominate() }
     }
 
     /// Serves the partition while `body` runs, ticking it all the while, and drains it afterwards.
@@ -75,6 +77,7 @@ final class PartitionBench: Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     self.runtime.tick(at: self.clock.monotonic)
+                    self.runtime.context.lease.tick()
                     try? await Task.sleep(for: .milliseconds(2))
                 }
             }

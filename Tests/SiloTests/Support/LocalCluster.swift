@@ -10,6 +10,7 @@ import Placement
 import Records
 import ServiceLifecycle
 import Silo
+import Synchronization
 
 /// A real broker and a real registry in this process, over a folder of their own.
 struct LocalCluster: Sendable {
@@ -71,6 +72,124 @@ struct LocalCluster: Sendable {
             await group.triggerGracefulShutdown()
             try await tasks.waitForAll()
         }
+    }
+}
+
+extension LocalCluster {
+    /// How many committed records a topic holds.
+    func count(_ topic: String, partitions: Int32) async throws -> Int {
+        let consumer = try PartitionConsumer(kafka, isolation: .readCommitted, logger: logger)
+        var open = Set((0..<partitions).map { TopicPartition(topic: topic, partition: $0) })
+        let intake = try await consumer.open(Dictionary(uniqueKeysWithValues: open.map { ($0, .beginning) }))
+        var count = 0
+        while !open.isEmpty {
+            for event in try await intake.next(maximumRecords: 1_000) {
+                switch event {
+                case .record: count += 1
+                case .endOfPartition(let place, _): open.remove(place)
+                }
+            }
+        }
+        await intake.close()
+        await consumer.close()
+        return count
+    }
+}
+
+/// Several silos in this process, and what connects them: who is in whose view, and who reaches whom.
+final class SiloGroup: Sendable {
+    fileprivate struct State {
+        var silos: [String: Silo] = [:]
+        var members: [SiloView.Silo] = []
+        /// Who cannot reach whom.
+        var cuts: Set<[String]> = []
+        var version: UInt64 = 0
+    }
+
+    private struct Link: SiloNetwork {
+        let group: SiloGroup
+        let from: String
+
+        func send(_ request: GrainCallRequest, to silo: String) async throws(OrchestraError) -> GrainCallReply {
+            guard let target = group.target(silo, from: from) else {
+                throw OrchestraError(.unavailable, "\(silo) cannot be reached from \(from)")
+            }
+            return try await target.handle(request)
+        }
+    }
+
+    let cluster: LocalCluster
+    private let state = Mutex(State())
+
+    init(_ cluster: LocalCluster) { self.cluster = cluster }
+
+    func makeSilo(
+        _ name: String, grains: [any Grain.Type] = [Counter.self], partitionCount: Int32 = 8,
+        _ configure: (inout SiloConfiguration) -> Void = { _ in }
+    ) throws -> Silo {
+        var configuration = SiloConfiguration(nodeID: name, generation: 1, kafka: cluster.kafka)
+        configuration.partitionCount = partitionCount
+        configuration.heartbeatInterval = .milliseconds(300)
+        configure(&configuration)
+        return try Silo(
+            configuration, grains: grains, codec: cluster.codec, network: Link(group: self, from: name),
+            leaving: { self.change { $0.setWeight(0, of: name) } }, logger: cluster.logger)
+    }
+
+    /// Runs a silo as a member of every view; it leaves them when `body` ends or throws.
+    func serve(_ name: String, _ silo: Silo, _ body: () async throws -> Void) async throws {
+        let group = ServiceGroup(
+            configuration: .init(services: [.init(service: silo)], logger: cluster.logger))
+        state.withLock { $0.silos[name] = silo }
+        change { $0.members.append(SiloView.Silo(id: name, generation: 1)) }
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            let result: Result<Void, any Error>
+            do {
+                try await body()
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+            change { $0.members.removeAll { $0.id == name } }
+            state.withLock { $0.silos[name] = nil }
+            try result.get()
+        }
+    }
+
+    /// Tells a silo a view of its own.
+    func show(_ names: [String], to silo: String) {
+        let (target, view) = state.withLock { state in
+            state.version += 1
+            return (
+                state.silos[silo],
+                SiloView(version: state.version, silos: names.map { SiloView.Silo(id: $0, generation: 1) })
+            )
+        }
+        target?.follow(view)
+    }
+
+    func cut(_ one: String, _ other: String) { state.withLock { _ = $0.cuts.insert([one, other].sorted()) } }
+
+    private func target(_ name: String, from: String) -> Silo? {
+        state.withLock { $0.cuts.contains([name, from].sorted()) ? nil : $0.silos[name] }
+    }
+
+    private func change(_ body: (inout State) -> Void) {
+        let (silos, view) = state.withLock { state in
+            body(&state)
+            state.version += 1
+            return (Array(state.silos.values), SiloView(version: state.version, silos: state.members))
+        }
+        for silo in silos { silo.follow(view) }
+    }
+}
+
+extension SiloGroup.State {
+    fileprivate mutating func setWeight(_ weight: UInt32, of name: String) {
+        for index in members.indices where members[index].id == name { members[index].weight = weight }
     }
 }
 

@@ -1,7 +1,17 @@
 import EventLog
 import OrchestraCore
+import Records
 import Silo
 import Synchronization
+
+/// Clears rivals as a test wants it.
+struct TestSuccession: Succession {
+    var body: @Sendable (PartitionClaim) async -> Clearance?
+
+    func clear(_ rival: PartitionClaim, of partition: Int32) async throws(EventLogError) -> Clearance? {
+        await body(rival)
+    }
+}
 
 /// Kafka as a value in memory, as far as a partition sees it: transactions with fencing, control markers, ends of
 /// partitions, and faults on demand.
@@ -104,6 +114,15 @@ final class MemoryLog: Sendable {
     /// Another producer with a transactional id appears.
     func fence(_ transactionalID: String) { state.withLock { $0.epochs[transactionalID, default: 0] += 1 } }
 
+    /// What fences every rival at once, whatever it is.
+    var fencingSuccession: TestSuccession {
+        TestSuccession { rival in
+            await self.hesitate()
+            self.fence(rival.transactionalId)
+            return .fenced(answersUntil: .now)
+        }
+    }
+
     /// Deletes what is below an offset, as retention does.
     func deleteRecords(_ topic: String, _ partition: Int32, below offset: Int64) {
         state.withLock { $0.firstOffsets[TopicPartition(topic: topic, partition: partition)] = offset }
@@ -141,11 +160,6 @@ final class MemoryLog: Sendable {
 
         func makeTransactions() throws(EventLogError) -> any TransactionSink {
             lane?.makeSink() ?? log.makeProducer(transactionalID)
-        }
-
-        func fence(transactionalID: String) async throws(EventLogError) {
-            await log.hesitate()
-            log.fence(transactionalID)
         }
 
         func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource {
