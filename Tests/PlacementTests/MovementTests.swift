@@ -7,7 +7,7 @@ import Testing
     @Test(arguments: Weights.allCases)
     func aThousandPartitionsOnTenSilos(weights: Weights) {
         var sum = Churn()
-        for seed: UInt64 in 1...10 { sum.measure(View(partitionCount: 1024, siloCount: 10, weights, seed: seed)) }
+        for seed: UInt64 in 1...5 { sum.measure(View(partitionCount: 1024, siloCount: 10, weights, seed: seed)) }
         #expect(sum.worstLoad < 1.30, "largest load ÷ fair share")
         #expect((0.85...1.15).contains(sum.join), "moved on join ÷ optimum")
         #expect(sum.needlessOnLeave < 0.03, "moved needlessly on leave ÷ mean load")
@@ -18,8 +18,8 @@ import Testing
     @Test(arguments: Weights.allCases)
     func fourThousandPartitionsOnAHundredSilos(weights: Weights) {
         var sum = Churn()
-        for seed: UInt64 in 1...3 {
-            sum.measure(View(partitionCount: 4096, siloCount: 100, weights, seed: seed), leavers: 5)
+        for seed: UInt64 in 1...2 {
+            sum.measure(View(partitionCount: 4096, siloCount: 100, weights, seed: seed), leavers: 3)
         }
         #expect(sum.worstLoad < 1.40, "largest load ÷ fair share")
         #expect((0.8...1.3).contains(sum.join), "moved on join ÷ optimum")
@@ -37,21 +37,19 @@ import Testing
         #expect(sum.standbyHits > 0.85)
     }
 
-    /// With caps of ⌈(1 + slack) · P/N⌉ for all, all caps step at once, and the worst join moves up to 42 times the optimum.
+    /// With caps of ⌈(1 + slack) · P/N⌉ for all, all caps step at once and a join moves up to 21 times the optimum: beyond
+    /// 40 silos, the joins where that happens are tried. `placement-sim joins` goes through all.
     @Test(arguments: Weights.allCases)
     func noJoinMovesMuchMoreThanItMust(weights: Weights) {
         let all = View(partitionCount: 1024, siloCount: 301, weights, seed: 9)
-        var view = all
-        view.silos = Array(all.silos.prefix(2))
-        var before = view.placement
-        for count in 3...all.silos.count {
-            view.silos = Array(all.silos.prefix(count))
-            let after = view.placement
+        for count in Array(3...40) + [128, 142, 160, 182, 213, 255] {
+            var before = all
+            before.silos = Array(all.silos.prefix(count))
+            var after = all
+            after.silos = Array(all.silos.prefix(count + 1))
             // The newcomer's own share varies as the square root of itself: that is no fault of the rule.
-            let share = view.share(of: all.silos[count - 1])
-            let bound = 4 * share + 8
-            #expect(Double(after.moved(from: before)) <= bound, "\(count - 1) silos, \(weights)")
-            before = after
+            let bound = 4 * after.share(of: all.silos[count]) + 8
+            #expect(Double(after.placement.moved(from: before.placement)) <= bound, "\(count) silos, \(weights)")
         }
     }
 
