@@ -40,23 +40,26 @@ package final class Gateway: Service {
     ///   - siloObstacle: why no silo can be asked now, `nil` if one can. By default the status of `calls`, if that is a
     ///     ``CallClient``.
     ///   - members: what `GET /v1/cluster/members` answers, as JSON; `nil`: not found.
+    ///   - placement: what `GET /v1/cluster/placement` answers, likewise.
     ///   - logger: for the start, and for what keeps the gateway from working.
     package convenience init(
         _ configuration: GatewayConfiguration, producer: Producer, codec: RecordCodec, calls: any GrainCallHandler,
         workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil,
-        members: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
+        members: (@Sendable () async throws -> [UInt8])? = nil,
+        placement: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
     ) {
         let sink = KafkaStartEventSink(configuration, producer: producer, codec: codec, logger: logger)
         self.init(
             configuration, sink: sink, calls: calls, workflows: workflows, siloObstacle: siloObstacle,
-            members: members, logger: logger)
+            members: members, placement: placement, logger: logger)
     }
 
     /// A gateway with another way to write start events.
     package init(
         _ configuration: GatewayConfiguration, sink: any StartEventSink, calls: any GrainCallHandler,
         workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil,
-        members: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
+        members: (@Sendable () async throws -> [UInt8])? = nil,
+        placement: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
     ) {
         self.configuration = configuration
         self.sink = sink
@@ -76,7 +79,7 @@ package final class Gateway: Service {
                 waits: Admission(maximumCount: limits.maximumWaits, maximumBytes: 0)),
             definitions: workflows.sorted { $0.name < $1.name },
             obstacles: { [sink.obstacle, siloObstacle()].compactMap(\.self) }, members: members,
-            metrics: GatewayMetrics(), logger: logger)
+            placement: placement, metrics: GatewayMetrics(), logger: logger)
     }
 
     /// - Returns: the port, once the gateway listens.

@@ -18,6 +18,8 @@ struct GatewayResponder: HTTPResponder {
     let obstacles: @Sendable () -> [String]
     /// The list of the cluster's members as JSON; `nil` for a gateway that is no member itself.
     let members: (@Sendable () async throws -> [UInt8])?
+    /// Where the partitions are, as JSON; `nil` for a gateway that is no member itself.
+    let placement: (@Sendable () async throws -> [UInt8])?
     let metrics: GatewayMetrics
     let logger: Logger
 
@@ -63,16 +65,19 @@ struct GatewayResponder: HTTPResponder {
             return try await status.cancel(workflowID)
         case .definitions:
             return .json(.ok, .object([("workflows", .array(definitions.map(\.json)))]))
-        case .members:
-            guard let members else {
-                throw Problem(.notFound, "notFound", "this gateway is no member of a cluster")
-            }
-            return .json(.ok, encoded: ByteBuffer(bytes: try await members()))
+        case .members: return try await describe(members)
+        case .placement: return try await describe(placement)
         case .live:
             return .json(.ok, .object([("status", .string("live"))]))
         case .ready:
             return try ready()
         }
+    }
+
+    /// Of what a gateway can tell only as a member of a cluster.
+    private func describe(_ json: (@Sendable () async throws -> [UInt8])?) async throws -> Response {
+        guard let json else { throw Problem(.notFound, "notFound", "this gateway is no member of a cluster") }
+        return .json(.ok, encoded: ByteBuffer(bytes: try await json()))
     }
 
     private func ready() throws(Problem) -> Response {

@@ -7,6 +7,7 @@ enum Route: Sendable, Hashable {
     case cancel(workflowID: String)
     case definitions
     case members
+    case placement
     case live
     case ready
 
@@ -18,6 +19,7 @@ enum Route: Sendable, Hashable {
         case .cancel: "cancel"
         case .definitions: "definitions"
         case .members: "members"
+        case .placement: "placement"
         case .live: "live"
         case .ready: "ready"
         }
@@ -44,6 +46,8 @@ enum Route: Sendable, Hashable {
             self = try Route.choose(method, path, [.get: .definitions])
         case ["v1", "cluster", "members"]:
             self = try Route.choose(method, path, [.get: .members])
+        case ["v1", "cluster", "placement"]:
+            self = try Route.choose(method, path, [.get: .placement])
         case ["health", "live"]:
             self = try Route.choose(method, path, [.get: .live])
         case ["health", "ready"]:
@@ -53,6 +57,7 @@ enum Route: Sendable, Hashable {
                 .notFound, "notFound", "there is nothing at \(path)",
                 nextStep: "the API is POST /v1/workflows, GET and DELETE /v1/workflows/{id}, "
                     + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, "
+                    + "GET /v1/cluster/placement, "
                     + "GET /health/live, /health/ready")
         }
     }

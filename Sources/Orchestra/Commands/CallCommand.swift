@@ -61,30 +61,7 @@ struct CallCommand: AsyncParsableCommand {
         let request = GrainCallRequest(
             requestID: requestID ?? UUID().uuidString, grain: identity, kind: try kind(of: identity.type),
             method: method, payload: Array(payload.utf8), timeLeft: .seconds(timeout))
-        let reply = try await send(request, to: try peers(configuration), configuration)
+        let reply = try await SiloCaller(configuration, silo: silo).send(request)
         Console.print(String(decoding: reply.payload, as: UTF8.self))
-    }
-
-    private func peers(_ configuration: ResolvedConfiguration) throws(OrchestraError) -> [HostAndPort] {
-        if let address = silo.flatMap({ HostAndPort($0) }) { return [address] }
-        let directory = DataDirectory(path: configuration[ConfigurationKeys.dataDirectory])
-        return try ClusterState.running(on: directory).silos.compactMap { HostAndPort($0) }
-    }
-
-    private func send(
-        _ request: GrainCallRequest, to peers: [HostAndPort], _ configuration: ResolvedConfiguration
-    ) async throws -> GrainCallReply {
-        // Connection trouble ends up in the error of the call; the log would say it twice.
-        var logger = Logger(label: "call") { NodeLogHandler(label: $0, level: .critical, format: .human) }
-        logger.logLevel = .critical
-        // Unique: a node has one connection to each other, and several of these may run at once, on several machines.
-        let network = try configuration.makeNetwork(
-            nodeID: CallClient.anonymous.nodeID, role: .gateway, logger: logger)
-        let client = CallClient(owning: network, peers: peers)
-        return try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await client.run() }
-            defer { group.cancelAll() }
-            return try await client.handle(request)
-        }
     }
 }

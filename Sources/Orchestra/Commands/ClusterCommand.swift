@@ -5,13 +5,15 @@ import MembershipNetwork
 import OrchestraCore
 import Transport
 
-/// `orchestra cluster`: what the nodes know of each other.
+/// `orchestra cluster`: what the nodes know of each other, and what an operator wants of them.
 struct ClusterCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cluster", abstract: "Ask a running cluster about its nodes.",
+        commandName: "cluster", abstract: "Look at the nodes and partitions of a running cluster, and drain a silo.",
         discussion: """
               orchestra cluster members --watch
-            """, subcommands: [ClusterMembersCommand.self])
+              orchestra cluster placement
+              orchestra cluster drain silo-2
+            """, subcommands: [ClusterMembersCommand.self, ClusterPlacementCommand.self, ClusterDrainCommand.self])
 }
 
 /// `orchestra cluster members`: the list of nodes as one of them knows it.
@@ -26,118 +28,36 @@ struct ClusterMembersCommand: AsyncParsableCommand {
               orchestra cluster members --watch --node http://gateway:8080
             """)
 
-    @Option(
-        help: ArgumentHelp(
-            "Which node to ask; without it, a gateway of the cluster on the data directory.", valueName: "host:port"))
-    var node: String?
-
-    @Flag(help: "Go on until interrupted: print the list again whenever it has changed.")
-    var watch = false
-
-    @Flag(help: "Print the node's answer as JSON.")
-    var json = false
-
-    @OptionGroup(title: "Configuration") var options: ConfigurationOptions
+    @OptionGroup var view: ClusterViewOptions
 
     func run() async throws {
-        let url = try nodeURL()
-        let http = HTTPClient()
-        do {
-            try await watch ? follow(url, http) : Console.print(text(of: try await ask(url, http)))
-        } catch {
-            await http.close()
-            throw error
-        }
-        await http.close()
-    }
-
-    private func nodeURL() throws -> String {
-        if let node {
-            let url = node.contains("://") ? node : "http://\(node)"
-            return url.hasSuffix("/") ? String(url.dropLast()) : url
-        }
-        let configuration = try options.load()
-        let state = try ClusterState.running(on: DataDirectory(path: configuration[ConfigurationKeys.dataDirectory]))
-        guard let gateway = state.gateways.first else {
-            throw OrchestraError(.unavailable, "the cluster has no gateway", nextStep: "name a node with --node")
-        }
-        return gateway
-    }
-
-    private func follow(_ url: String, _ http: HTTPClient) async throws {
-        var last = ""
-        let isTerminal = isatty(STDOUT_FILENO) == 1
-        while true {
-            let text: String
-            do {
-                text = self.text(of: try await ask(url, http))
-            } catch let error as OrchestraError {
-                // The node may be restarting; who watches wants to see it come back.
-                text = error.message
-            }
-            if text != last { Console.print((isTerminal ? "\u{1B}[H\u{1B}[2J" : "") + text) }
-            last = text
-            try await Task.sleep(for: .milliseconds(500))
-        }
-    }
-
-    private func ask(_ url: String, _ http: HTTPClient) async throws -> ClusterMembers {
-        let response: HTTPResponse
-        do {
-            response = try await http.send(
-                HTTPRequest(
-                    method: "GET", url: "\(url)/v1/cluster/members", headers: [], body: [],
-                    connectTimeout: .seconds(5), timeout: .seconds(10)))
-        } catch {
-            throw OrchestraError(
-                .unavailable, "no node answers at \(url): \(error.message)",
-                nextStep: "name a gateway, or the admin address of another node, with --node")
-        }
-        guard response.status == 200, let members = try? ClusterMembers(json: response.body) else {
-            throw OrchestraError(
-                .unavailable, "\(url) answered HTTP \(response.status) and no list of members",
-                nextStep: "name a gateway, or the admin address of another node, with --node")
-        }
-        return members
+        try await view.show("members") { json in text(of: try ClusterMembers(json: json)) }
     }
 
     private func text(of members: ClusterMembers) -> String {
-        json ? String(decoding: members.json, as: UTF8.self) : MemberTableText(members).description
+        view.json ? String(decoding: members.json, as: UTF8.self) : MemberTableText(members).description
     }
 }
 
-/// The table that people read.
-struct MemberTableText: CustomStringConvertible {
-    let description: String
+/// `orchestra cluster placement`: where the partitions are.
+struct ClusterPlacementCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "placement",
+        abstract: "Print which silo owns each partition, and which ones stand by.",
+        discussion: """
+            Any gateway answers, and the admin address of every silo.
 
-    init(_ list: ClusterMembers) {
-        let header = ["ID", "ROLE", "ADDRESS", "STATUS", "INCARNATION", "SINCE", "VERSION", "LOAD", "WEIGHT"]
-        let rows = list.members.map { member in
-            [
-                member.id, member.role ?? "-", member.address ?? "-", member.status, "\(member.incarnation)",
-                member.since.formatted(.iso8601), member.version ?? "-",
-                member.load.map { "\(Int($0) * 100 / 255) %" } ?? "-", member.weight.map { "\($0)" } ?? "-",
-            ]
-        }
-        let widths = header.indices.map { column in
-            ([header] + rows).map { $0[column].count }.max() ?? 0
-        }
-        var lines = ([header] + rows).map { row in
-            let cells = zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
-            return cells.joined(separator: "  ").trimmingTrailingSpaces
-        }
-        let live = list.members.count { $0.status == "alive" || $0.status == "suspect" }
-        lines.append(
-            "\(live) live of \(list.members.count) known to \(list.node) of cluster \(list.cluster)"
-                + (list.joined ? "" : "; it has not joined yet"))
-        description = lines.joined(separator: "\n")
-    }
-}
+              orchestra cluster placement
+              orchestra cluster placement --watch --node http://gateway:8080
+            """)
 
-extension String {
-    fileprivate var trimmingTrailingSpaces: String {
-        var text = Substring(self)
-        while text.last == " " { text.removeLast() }
-        return String(text)
+    @OptionGroup var view: ClusterViewOptions
+
+    func run() async throws {
+        try await view.show("placement") { json in
+            let placement = try ClusterPlacement(json: json)
+            return view.json
+                ? String(decoding: placement.json, as: UTF8.self) : PlacementTableText(placement).description
+        }
     }
 }

@@ -62,7 +62,8 @@ extension GatewayCommand {
                 partitionCount: partitionCount, kafka: context.kafka),
             producer: producer, codec: context.makeCodec(http: http), calls: silos,
             workflows: ApplicationDefinition.current.workflows, siloObstacle: { silos.obstacle },
-            members: membership.members, logger: context.logger("gateway"))
+            members: membership.members,
+            placement: { try await silos.placement().json }, logger: context.logger("gateway"))
         return NodeServices(
             services: [membership.network, calls, gateway, silos, membership.service],
             ready: {

@@ -6,7 +6,8 @@ import OrchestraCore
 import ServiceLifecycle
 import Transport
 
-/// The small HTTP port of a node that is no gateway: who the members are, and whether the process is alive.
+/// The small HTTP port of a node that is no gateway: who the members are, where the partitions
+/// are, and whether the process is alive.
 final class AdminServer: Service {
     /// Connections at once; more are closed.
     private static let maximumConnections = 64
@@ -14,16 +15,19 @@ final class AdminServer: Service {
     private static let patience = TimeAmount.seconds(10)
 
     private let listen: HostAndPort
-    private let members: @Sendable () async throws -> [UInt8]
+    private let pages: [String: Page]
     private let logger: Logger
     private let bound = Transport.OneShot<Int>()
 
+    /// Makes an answer, as JSON.
+    typealias Page = @Sendable () async throws -> [UInt8]
+
     /// - Parameters:
     ///   - listen: port 0 takes a free one.
-    ///   - members: what `GET /v1/cluster/members` answers, as JSON.
-    init(listen: HostAndPort, members: @escaping @Sendable () async throws -> [UInt8], logger: Logger) {
+    ///   - pages: what `GET` of each of these paths answers.
+    init(listen: HostAndPort, pages: [String: Page], logger: Logger) {
         self.listen = listen
-        self.members = members
+        self.pages = pages
         self.logger = logger
     }
 
@@ -37,11 +41,11 @@ final class AdminServer: Service {
         let connections = Connections(limit: Self.maximumConnections)
         let bootstrap = ServerBootstrap(group: eventLoop)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelInitializer { [members] channel in
+            .childChannelInitializer { [pages] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()
                     try channel.pipeline.syncOperations.addHandler(
-                        AdminHandler(connections: connections, members: members))
+                        AdminHandler(connections: connections, pages: pages))
                 }
             }
         let listener: any Channel
@@ -75,14 +79,14 @@ final class AdminServer: Service {
         typealias OutboundOut = HTTPServerResponsePart
 
         private let connections: Connections
-        private let members: @Sendable () async throws -> [UInt8]
+        private let pages: [String: Page]
         private var head: HTTPRequestHead?
         private var isAnswered = false
         private var deadline: Scheduled<Void>?
 
-        init(connections: Connections, members: @escaping @Sendable () async throws -> [UInt8]) {
+        init(connections: Connections, pages: [String: Page]) {
             self.connections = connections
-            self.members = members
+            self.pages = pages
         }
 
         func channelActive(context: ChannelHandlerContext) {
@@ -117,22 +121,19 @@ final class AdminServer: Service {
             guard head.method == .GET else {
                 return Self.send(.methodNotAllowed, #"{"title":"use GET"}"#, on: channel)
             }
-            switch path {
-            case "/health/live":
-                Self.send(.ok, #"{"status":"live"}"#, on: channel)
-            case "/v1/cluster/members":
-                let promise = channel.eventLoop.makePromise(of: [UInt8].self)
-                promise.completeWithTask(members)
-                promise.futureResult.whenComplete { result in
-                    switch result {
-                    case .success(let json): Self.send(.ok, json, on: channel)
-                    case .failure:
-                        Self.send(.serviceUnavailable, #"{"title":"this node has not begun to join"}"#, on: channel)
-                    }
+            if path == "/health/live" { return Self.send(.ok, #"{"status":"live"}"#, on: channel) }
+            guard let page = pages[String(path)] else {
+                let known = (pages.keys + ["/health/live"]).sorted().map { "GET \($0)" }
+                return Self.send(.notFound, #"{"title":"there is \#(known.joined(separator: ", "))"}"#, on: channel)
+            }
+            let promise = channel.eventLoop.makePromise(of: [UInt8].self)
+            promise.completeWithTask(page)
+            promise.futureResult.whenComplete { result in
+                switch result {
+                case .success(let json): Self.send(.ok, json, on: channel)
+                case .failure:
+                    Self.send(.serviceUnavailable, #"{"title":"this node has not begun to join"}"#, on: channel)
                 }
-            default:
-                Self.send(
-                    .notFound, #"{"title":"there is GET /v1/cluster/members and GET /health/live"}"#, on: channel)
             }
         }
 

@@ -154,6 +154,29 @@ final class ClusterSilos: Service, SiloNetwork, GrainCallHandler {
         return try await client.handle(request, at: others.randomElement() ?? owner ?? known[0])
     }
 
+    // MARK: For people
+
+    /// Asks all silos what they know of their partitions.
+    ///
+    /// - Parameter own: of this node, if it is a silo.
+    func placement(own: [PartitionReport] = []) async throws(OrchestraError) -> ClusterPlacement {
+        let (addresses, client) = state.withLock { ($0.addresses, $0.client) }
+        let question = try SiloMessage.describePartitions.request(timeLeft: .seconds(2))
+        let answers = await withTaskGroup(of: (String, [PartitionReport]?).self) { group in
+            for (name, address) in addresses {
+                group.addTask {
+                    guard let reply = try? await client?.handle(question, at: address) else { return (name, nil) }
+                    return (name, try? MessageCoding.decode([PartitionReport].self, from: reply.payload))
+                }
+            }
+            return await group.reduce(into: [:]) { $0[$1.0] = .some($1.1) }
+        }
+        return ClusterPlacement(
+            partitionCount: partitioner.partitionCount,
+            reports: own + answers.values.compactMap(\.self).flatMap(\.self),
+            silent: answers.filter { $0.value == nil }.map(\.key))
+    }
+
     /// What keeps the node from asking silos; `nil` if one can be asked.
     var obstacle: String? {
         let (client, known) = state.withLock { ($0.client, $0.known) }

@@ -36,8 +36,10 @@ extension NodeContext {
         return NodeMembership(network: network, service: service)
     }
 
-    func makeAdminServer(_ membership: NodeMembership) -> AdminServer {
-        AdminServer(
-            listen: configuration[ConfigurationKeys.adminListen], members: membership.members, logger: logger("admin"))
+    func makeAdminServer(_ membership: NodeMembership, placement: AdminServer.Page? = nil) -> AdminServer {
+        var pages = ["/v1/cluster/members": membership.members]
+        pages["/v1/cluster/placement"] = placement
+        return AdminServer(
+            listen: configuration[ConfigurationKeys.adminListen], pages: pages, logger: logger("admin"))
     }
 }

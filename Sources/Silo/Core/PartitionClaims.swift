@@ -70,6 +70,9 @@ package struct PartitionClaims: Sendable {
     /// The claim of a silo that stands.
     package func claim(of silo: String) -> PartitionClaim? { entries[silo]?.claim }
 
+    /// Where the claim of a silo stands in the changelog.
+    package func offset(ofClaimOf silo: String) -> Int64? { entries[silo]?.offset }
+
     /// The last claim of all.
     package var latest: PartitionClaim? { entries.values.max { $0.offset < $1.offset }?.claim }
 }

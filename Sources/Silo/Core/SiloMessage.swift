@@ -13,10 +13,13 @@ package enum SiloMessage: Sendable, Equatable {
     case release(ReleaseRequest)
     /// Asks what the silo knows of its partitions.
     case describePartitions
+    /// This silo shall give all its partitions away, and take no more. It goes on running.
+    case drain(silo: String)
 
     package static let grainType: GrainType = "orchestra.silo"
     private static let releaseMethod = "Release"
     private static let describeMethod = "DescribePartitions"
+    private static let drainMethod = "Drain"
 
     /// - Throws: ``OrchestraError`` with `unimplemented` or `invalidArgument` for what no silo says.
     package init(_ request: GrainCallRequest) throws(OrchestraError) {
@@ -24,6 +27,8 @@ package enum SiloMessage: Sendable, Equatable {
         case SiloMessage.releaseMethod:
             self = .release(try MessageCoding.decode(ReleaseRequest.self, from: request.payload))
         case SiloMessage.describeMethod: self = .describePartitions
+        case SiloMessage.drainMethod:
+            self = .drain(silo: try MessageCoding.decode(String.self, from: request.payload))
         default:
             throw OrchestraError(.unimplemented, "silos do not know the message \"\(request.method)\"")
         }
@@ -34,6 +39,7 @@ package enum SiloMessage: Sendable, Equatable {
             switch self {
             case .release(let request): (SiloMessage.releaseMethod, try MessageCoding.encode(request))
             case .describePartitions: (SiloMessage.describeMethod, [])
+            case .drain(let silo): (SiloMessage.drainMethod, try MessageCoding.encode(silo))
             }
         return GrainCallRequest(
             requestID: "silo", grain: try GrainID(type: SiloMessage.grainType, key: "any"), kind: .query,
@@ -77,7 +83,9 @@ package struct PartitionReport: Sendable, Equatable, Codable {
     package var state: String
     /// Whether the silo's view names it as the owner.
     package var isNominated: Bool
-    /// How many grains it has in memory, where it serves.
+    /// Where it owns: the offset of its claim in the changelog. It grows with each change of owner.
+    package var epoch: Int64?
+    /// How many grains it has in memory.
     package var grains: Int
     /// What they take, in bytes.
     package var stateBytes: Int

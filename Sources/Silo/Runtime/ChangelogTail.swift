@@ -54,6 +54,9 @@ final class ChangelogTail: Sendable {
     // MARK: What has been read
 
     var claims: PartitionClaims { shared.withLock { $0.state.claims } }
+    /// The sequence of the last commit that has been read.
+    var sequence: Int64 { shared.withLock { $0.state.sequence } }
+    var grainCount: Int { shared.withLock { $0.state.grains.count } }
     /// How many records have been read.
     var count: Int { shared.withLock { $0.count } }
     /// How many bytes of state ``countBytes()`` has returned in all.

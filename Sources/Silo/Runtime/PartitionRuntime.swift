@@ -111,12 +111,16 @@ final class PartitionRuntime: Sendable {
         return latest.silo
     }
 
-    func report(_ silo: String, isNominated: Bool) -> PartitionReport {
-        shared.withLock { shared in
-            PartitionReport(
+    func report(isNominated: Bool) -> PartitionReport {
+        let silo = context.origin.nodeID
+        return shared.withLock { shared in
+            let claims = shared.tail?.claims ?? shared.state.claims
+            return PartitionReport(
                 partition: partition, silo: silo, state: "\(shared.lifecycle.state)", isNominated: isNominated,
-                grains: shared.state.grains.count, stateBytes: shared.tail?.countedBytes ?? shared.state.stateBytes,
-                sequence: shared.state.sequence)
+                epoch: shared.lifecycle.state.isHolding ? claims.offset(ofClaimOf: silo) : nil,
+                grains: shared.tail?.grainCount ?? shared.state.grains.count,
+                stateBytes: shared.tail?.countedBytes ?? shared.state.stateBytes,
+                sequence: shared.tail?.sequence ?? shared.state.sequence)
         }
     }
 

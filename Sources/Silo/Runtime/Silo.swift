@@ -310,7 +310,7 @@ package final class Silo: Service, GrainCallHandler {
     package func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
         let partitions = try partitions()
         if request.grain.type == SiloMessage.grainType {
-            return try await answer(try SiloMessage(request), partitions)
+            return try await answer(request, try SiloMessage(request), partitions)
         }
         let partition = partitioner.partition(of: request.grain)
         let deadline = configuration.clocks.monotonic() + min(request.timeLeft, .seconds(86_400))
@@ -362,12 +362,25 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     private func answer(
-        _ message: SiloMessage, _ partitions: SiloPartitions
+        _ request: GrainCallRequest, _ message: SiloMessage, _ partitions: SiloPartitions
     ) async throws(OrchestraError) -> GrainCallReply {
         switch message {
-        case .release(let request): return try ReleaseReply(isReleased: await partitions.release(request)).reply()
+        case .release(let release): return try ReleaseReply(isReleased: await partitions.release(release)).reply()
         case .describePartitions:
             return GrainCallReply(version: 0, payload: try MessageCoding.encode(partitions.reports))
+        case .drain(let silo):
+            if silo != configuration.nodeID {
+                return try await pass(request, .silo(silo))
+            }
+            logger.notice("giving all partitions away, as an operator wants it")
+            await leaving()
+            guard await partitions.drain(within: request.timeLeft) else {
+                throw OrchestraError(
+                    .unavailable,
+                    "\(silo) still has \(partitions.reports.count) partitions; it goes on giving them away",
+                    nextStep: "start another silo if there is none, and look at the placement")
+            }
+            return GrainCallReply(version: 0, payload: [])
         }
     }
 }

@@ -86,16 +86,26 @@ final class SiloPartitions: Sendable {
         }
     }
 
-    /// Gives all partitions away: to the silos that ask for them, or, when there is nobody to ask or the time has passed,
-    /// back.
-    func leave(within limit: Duration) async {
+    /// Gives all partitions away to the silos that ask for them, and takes no more.
+    ///
+    /// - Returns: when that is done; `false` if it is not after `limit`, or nobody else is there to take them.
+    func drain(within limit: Duration) async -> Bool {
         state.withLock { $0.isLeaving = true }
         reconcile()
         let end = ContinuousClock.now + limit
-        while ContinuousClock.now < end, !state.withLock({ $0.entries.isEmpty || $0.placement.silos.isEmpty }) {
+        while ContinuousClock.now < end, !Task.isCancelled {
+            let (isDone, isStuck) = state.withLock { ($0.entries.isEmpty, $0.placement.silos.isEmpty) }
+            if isDone || isStuck { return isDone }
             // Everything else that has to happen is looked after elsewhere; this only waits for it.
             try? await Task.sleep(for: .milliseconds(5))
         }
+        return false
+    }
+
+    /// Gives all partitions away: to the silos that ask for them, or, when there is nobody to ask or the time has passed,
+    /// back.
+    func leave(within limit: Duration) async {
+        _ = await drain(within: limit)
         close()
     }
 
@@ -276,7 +286,7 @@ final class SiloPartitions: Sendable {
     var reports: [PartitionReport] {
         let entries = state.withLock { $0.entries }
         return entries.sorted { $0.key < $1.key }.map {
-            $0.value.runtime.report(silo, isNominated: $0.value.isNominated)
+            $0.value.runtime.report(isNominated: $0.value.isNominated)
         }
     }
 }
