@@ -7,7 +7,7 @@ import Transport
 /// Which processes `up` plans for which configuration.
 @Suite struct ClusterPlanTests {
     private func plan(
-        agents: Int = 1, gateways: Int = 1, freePorts: Bool = true, _ settings: [String: String] = [:],
+        silos: Int = 1, agents: Int = 1, gateways: Int = 1, freePorts: Bool = true, _ settings: [String: String] = [:],
         environment: [String: String] = [:]
     ) throws -> ClusterPlan {
         let flags = settings.map { ConfigurationFlag(key: $0.key, spelling: "--set", text: $0.value) }
@@ -15,7 +15,7 @@ import Transport
             layers: [ConfigurationLayer(flags: flags), ConfigurationLayer(environment: environment)], filePath: nil)
         return try ClusterPlan(
             ClusterPlan.Request(
-                configuration: configuration, agents: agents, gateways: gateways, freePorts: freePorts,
+                configuration: configuration, silos: silos, agents: agents, gateways: gateways, freePorts: freePorts,
                 inheritedArguments: ["--config", "x.json"]))
     }
 
@@ -41,6 +41,17 @@ import Transport
         for child in plan.stages[2] + plan.stages[3] { #expect(argument("--seed", of: child) == plan.silos[0]) }
         let ports = plan.reservations.map(\.address.port)
         #expect(Set(ports).count == 5)
+    }
+
+    @Test func silosStartTogetherAndAreEachOthersSeeds() throws {
+        let plan = try plan(silos: 3)
+        #expect(plan.stages[1].map(\.name) == ["silo-1", "silo-2", "silo-3"])
+        #expect(Set(plan.silos).count == 3)
+        for child in plan.children.dropFirst() {
+            let seeds = zip(child.arguments, child.arguments.dropFirst()).filter { $0.0 == "--seed" }.map(\.1)
+            #expect(seeds == plan.silos)
+        }
+        #expect(zip(plan.stages[1], plan.silos).allSatisfy { argument("--listen", of: $0) == $1 })
     }
 
     @Test func aConfiguredKafkaMeansNoBroker() throws {

@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("up --silos 2", "exactly 1 silo"), ("up --agents -1", "agents"),
+        ("up --silos 0", "--silos 0: use 1 to 16"), ("up --agents -1", "agents"),
         ("up --gateways 0", "--gateways 0: use 1 to 16"),
         ("up --ports some", "ports"), ("up --set x", "key=value"), ("up --set =x", "key=value"),
         ("run", "give a text"), ("run a --file b", "not both"), ("call counter/1", "method"),

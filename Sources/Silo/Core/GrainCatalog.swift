@@ -19,6 +19,11 @@ package struct GrainCatalog: Sendable {
         var subscribers: [String: [any GrainKind]] = [:]
         var recordNames: [String: String] = [:]
         for grain in grains {
+            guard !grain.type.name.hasPrefix("orchestra.") else {
+                throw OrchestraError(
+                    .badConfiguration, "a grain has the type \"\(grain.type)\"",
+                    nextStep: "types whose names begin with \"orchestra.\" are reserved")
+            }
             let kind = try GrainCatalog.kind(of: grain, codec: codec, limits: limits, workflows: workflows)
             guard kinds.updateValue(kind, forKey: kind.type) == nil else {
                 throw OrchestraError(.badConfiguration, "two grains have the type \"\(kind.type)\"")
