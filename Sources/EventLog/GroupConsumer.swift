@@ -50,7 +50,7 @@ package final class GroupConsumer: Sendable {
         fixed["auto.offset.reset"] = "earliest"
         fixed["partition.assignment.strategy"] = "range"
         var defaults = ClientConfiguration.consumerDefaults
-        defaults["heartbeat.interval.ms"] = "\(min(3000, session / 3))"
+        defaults["heartbeat.interval.ms"] = "\(min(1000, session / 3))"
         defaults["max.poll.interval.ms"] = "\(max(300_000, session))"
         // A topic that is made after its readers is noticed soon.
         defaults["topic.metadata.refresh.interval.ms"] = "10000"
