@@ -13,7 +13,6 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -53,7 +52,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -67,6 +65,7 @@ let package = Package(
         systemLibrary("CRdKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
         systemLibrary("CAvro", pkgConfig: "avro-c", apt: "libavro-dev"),
         systemLibrary("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        systemLibrary("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
         systemLibrary("CLZ4", pkgConfig: "liblz4", apt: "liblz4-dev"),
 
         // No I/O: no clock, no random source, no task.
@@ -77,6 +76,7 @@ let package = Package(
 
         // Wrappers of C libraries.
         library("Compression", ["CLZ4", "OrchestraCore"]),
+        library("Digest", ["CCrypto"]),
         library("HTTPClient", ["CCurl", "OrchestraCore"]),
         library("Avro", ["CAvro", "HTTPClient", "OrchestraCore"]),
         library("EventLog", ["CRdKafka", "OrchestraCore", deque, logging, metrics]),
@@ -90,7 +90,7 @@ let package = Package(
         library("Records", ["Avro", "OrchestraCore"]),
         library(
             "Transport",
-            ["Compression", "OrchestraCore", crypto, deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
+            ["Compression", "Digest", "OrchestraCore", deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
         .target(
             name: "MembershipNetwork",
             dependencies: [
@@ -108,7 +108,7 @@ let package = Package(
         library(
             "Gateway",
             [
-                "Avro", "EventLog", "OrchestraCore", "Records", "Silo", "Transport", crypto, deque, hummingbird,
+                "Avro", "Digest", "EventLog", "OrchestraCore", "Records", "Silo", "Transport", deque, hummingbird,
                 lifecycle, logging, metrics, nio, nioHTTP1,
             ]),
         library(
@@ -144,13 +144,14 @@ let package = Package(
             ["Membership", "MembershipNetwork", "OrchestraCore", "Transport", lifecycle, logging, nio]),
         tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
+        tests("DigestTests", ["Digest"]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(
             "EventLogTests",
             ["CRdKafka", "EventLog", "LocalBroker", "OrchestraCore", coreMetrics, grdb, logging, metricsTestKit]),
         tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", deque, grdb, logging, nio, nioPosix]),
         tests("LocalRegistryTests", ["Avro", "HTTPClient", "LocalRegistry", grdb, lifecycle, logging]),
-        tests("TransportTests", ["OrchestraCore", "Transport", crypto, lifecycle, logging, nio, nioPosix, nioSSL]),
+        tests("TransportTests", ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix, nioSSL]),
         tests(
             "SiloTests",
             [
