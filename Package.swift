@@ -22,9 +22,9 @@ let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -55,7 +55,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -65,7 +64,7 @@ let package = Package(
         systemLibrary("CRdKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
         systemLibrary("CAvro", pkgConfig: "avro-c", apt: "libavro-dev"),
         systemLibrary("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
-        systemLibrary("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
+        systemLibrary("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
         systemLibrary("CLZ4", pkgConfig: "liblz4", apt: "liblz4-dev"),
 
         // No I/O: no clock, no random source, no task.
@@ -76,9 +75,10 @@ let package = Package(
 
         // Wrappers of C libraries.
         library("Compression", ["CLZ4", "OrchestraCore"]),
-        library("Digest", ["CCrypto"]),
+        library("Digest", ["COpenSSL"]),
         library("HTTPClient", ["CCurl", "OrchestraCore"]),
         library("Avro", ["CAvro", "HTTPClient", "OrchestraCore"]),
+        library("TLS", ["COpenSSL", nio]),
         library("EventLog", ["CRdKafka", "OrchestraCore", deque, logging, metrics]),
 
         // The embedded default for Kafka and its schema registry.
@@ -90,7 +90,7 @@ let package = Package(
         library("Records", ["Avro", "OrchestraCore"]),
         library(
             "Transport",
-            ["Compression", "Digest", "OrchestraCore", deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
+            ["Compression", "Digest", "OrchestraCore", "TLS", deque, lifecycle, logging, metrics, nio, nioPosix]),
         .target(
             name: "MembershipNetwork",
             dependencies: [
@@ -138,6 +138,9 @@ let package = Package(
             name: "membership-sim", dependencies: ["Membership", "Simulation"], path: "Benchmarks/MembershipSimulation",
             swiftSettings: settings),
 
+        // For tests.
+        .target(name: "Certificates", path: "Tests/Certificates", swiftSettings: settings),
+
         tests("MembershipTests", ["Membership"]),
         tests(
             "MembershipNetworkTests",
@@ -145,13 +148,14 @@ let package = Package(
         tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore", "Placement"]),
         tests("DigestTests", ["Digest"]),
+        tests("TLSTests", ["COpenSSL", "Certificates", "TLS", nio, nioEmbedded]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(
             "EventLogTests",
             ["CRdKafka", "EventLog", "LocalBroker", "OrchestraCore", coreMetrics, grdb, logging, metricsTestKit]),
         tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", deque, grdb, logging, nio, nioPosix]),
         tests("LocalRegistryTests", ["Avro", "HTTPClient", "LocalRegistry", grdb, lifecycle, logging]),
-        tests("TransportTests", ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix, nioSSL]),
+        tests("TransportTests", ["Certificates", "OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix]),
         tests(
             "SiloTests",
             [

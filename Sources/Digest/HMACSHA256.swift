@@ -1,4 +1,4 @@
-import CCrypto
+import COpenSSL
 
 /// HMAC with SHA-256 (RFC 2104): proves that the sender of a message knows a key.
 package enum HMACSHA256 {

@@ -1,4 +1,4 @@
-import CCrypto
+import COpenSSL
 
 /// This project's own instance of libcrypto's algorithms.
 ///

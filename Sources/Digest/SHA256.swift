@@ -1,4 +1,4 @@
-import CCrypto
+import COpenSSL
 
 /// SHA-256 (FIPS 180-4).
 package enum SHA256 {
