@@ -136,7 +136,8 @@ let package = Package(
 
         // The application of the chaos tests, and the load that they put on its grains.
         .executableTarget(
-            name: "chaos-orchestra", dependencies: ["Orchestra", "OrchestraCore", "Transport", argumentParser, logging],
+            name: "chaos-orchestra",
+            dependencies: ["Orchestra", "OrchestraCore", "Transport", argumentParser, logging],
             path: "Tests/Chaos/Grains", swiftSettings: settings),
 
         .executableTarget(
