@@ -112,6 +112,7 @@ final class ClusterSilos: Service, SiloNetwork, GrainCallHandler {
         var request = request
         var unknown: OrchestraError?
         var hasFailed = false
+        var longest = Duration.milliseconds(20)
         while true {
             let obstacle: OrchestraError
             do throws(OrchestraError) {
@@ -125,7 +126,9 @@ final class ClusterSilos: Service, SiloNetwork, GrainCallHandler {
             }
             if obstacle.code == .outcomeUnknown { unknown = obstacle }
             hasFailed = obstacle.code == .unavailable && !hasFailed
-            let pause = Duration.milliseconds(Int.random(in: 10...60))
+            // Ever longer, and not all at once: many calls may wait for the same partition.
+            let pause = longest * Double.random(in: 0.5...1)
+            longest = min(longest * 2, .milliseconds(320))
             request.timeLeft = deadline - .now - pause
             guard request.timeLeft > .zero else { throw unknown ?? obstacle }
             do {

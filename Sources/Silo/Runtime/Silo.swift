@@ -315,6 +315,7 @@ package final class Silo: Service, GrainCallHandler {
         let partition = partitioner.partition(of: request.grain)
         let deadline = configuration.clocks.monotonic() + min(request.timeLeft, .seconds(86_400))
         var request = request
+        var pause = Silo.tick
         while true {
             let obstacle: OrchestraError
             do throws(OrchestraError) {
@@ -325,9 +326,11 @@ package final class Silo: Service, GrainCallHandler {
             }
             // Where the call entered the cluster, it is tried until the partition has settled.
             request.timeLeft = deadline - configuration.clocks.monotonic()
-            guard request.hops == 0, request.timeLeft > Silo.tick else { throw obstacle }
+            guard request.hops == 0, request.timeLeft > pause else { throw obstacle }
             do {
-                try await Task.sleep(for: Silo.tick)
+                // Ever longer, and not all at once: many calls may wait for the same partition.
+                try await Task.sleep(for: pause * Double.random(in: 0.5...1))
+                pause = min(pause * 2, .milliseconds(320))
             } catch {
                 throw OrchestraError(.unavailable, "the caller of \(request.grain) went away")
             }
