@@ -7,7 +7,7 @@ SHELL := /bin/bash
 orchestra := .build/release/orchestra
 checks := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build up test conformance fuzz sim lint format bench clean
+.PHONY: help setup build up test conformance chaos failover fuzz sim lint format bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,9 +25,12 @@ test:  ## build and run all tests
 	@scripts/setup --tests
 	@swift build --build-tests $(checks)
 	@swift build -c release $(checks) --product orchestra
+	@swift build -c release $(checks) --product chaos-orchestra
 	@.build/debug/broker-fuzz
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/soak.py
+	@.venv/bin/python -m unittest discover --start-directory Tests/Chaos
+	@Tests/Chaos/run
 	@swift test --skip-build --no-parallel --skip ClusterTests
 	@BINARY_UNDER_TEST=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
 
@@ -35,6 +38,16 @@ conformance: build  ## certify the local broker and registry with foreign client
 	@scripts/setup --tests
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/soak.py
+
+chaos: build  ## break a cluster on purpose and prove that nothing was lost (SEED=n MINUTES=m)
+	@scripts/setup --tests
+	@swift build -c release $(checks) --product chaos-orchestra
+	@Tests/Chaos/run $(if $(SEED),--seeds $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+failover: build  ## measure how long callers wait when a silo dies, leaves or joins
+	@scripts/setup --tests
+	@swift build -c release $(checks) --product chaos-orchestra
+	@.venv/bin/python Tests/Chaos/failover.py
 
 fuzz:  ## throw mutated frames and record batches at the broker, under the address sanitizer (CASES=n)
 	@scripts/setup

@@ -13,7 +13,6 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -23,9 +22,9 @@ let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -53,11 +52,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -67,6 +64,7 @@ let package = Package(
         systemLibrary("CRdKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
         systemLibrary("CAvro", pkgConfig: "avro-c", apt: "libavro-dev"),
         systemLibrary("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        systemLibrary("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
         systemLibrary("CLZ4", pkgConfig: "liblz4", apt: "liblz4-dev"),
 
         // No I/O: no clock, no random source, no task.
@@ -77,8 +75,10 @@ let package = Package(
 
         // Wrappers of C libraries.
         library("Compression", ["CLZ4", "OrchestraCore"]),
+        library("Digest", ["COpenSSL"]),
         library("HTTPClient", ["CCurl", "OrchestraCore"]),
         library("Avro", ["CAvro", "HTTPClient", "OrchestraCore"]),
+        library("TLS", ["COpenSSL", nio]),
         library("EventLog", ["CRdKafka", "OrchestraCore", deque, logging, metrics]),
 
         // The embedded default for Kafka and its schema registry.
@@ -90,7 +90,7 @@ let package = Package(
         library("Records", ["Avro", "OrchestraCore"]),
         library(
             "Transport",
-            ["Compression", "OrchestraCore", crypto, deque, lifecycle, logging, metrics, nio, nioPosix, nioSSL]),
+            ["Compression", "Digest", "OrchestraCore", "TLS", deque, lifecycle, logging, metrics, nio, nioPosix]),
         .target(
             name: "MembershipNetwork",
             dependencies: [
@@ -108,7 +108,7 @@ let package = Package(
         library(
             "Gateway",
             [
-                "Avro", "EventLog", "OrchestraCore", "Records", "Silo", "Transport", crypto, deque, hummingbird,
+                "Avro", "Digest", "EventLog", "OrchestraCore", "Records", "Silo", "Transport", deque, hummingbird,
                 lifecycle, logging, metrics, nio, nioHTTP1,
             ]),
         library(
@@ -136,7 +136,8 @@ let package = Package(
 
         // The application of the chaos tests, and the load that they put on its grains.
         .executableTarget(
-            name: "chaos-orchestra", dependencies: ["Orchestra", "OrchestraCore", "Transport", argumentParser, logging],
+            name: "chaos-orchestra",
+            dependencies: ["Orchestra", "OrchestraCore", "Transport", argumentParser, logging],
             path: "Tests/Chaos/Grains", swiftSettings: settings),
 
         .executableTarget(
@@ -146,6 +147,8 @@ let package = Package(
         .executableTarget(
             name: "placement-sim", dependencies: ["Placement"], path: "Benchmarks/PlacementSimulation",
             swiftSettings: settings),
+        // For tests.
+        .target(name: "Certificates", path: "Tests/Certificates", swiftSettings: settings),
 
         tests("MembershipTests", ["Membership"]),
         tests(
@@ -154,13 +157,15 @@ let package = Package(
         tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore"]),
         tests("PlacementTests", ["OrchestraCore", "Placement"]),
+        tests("DigestTests", ["Digest"]),
+        tests("TLSTests", ["COpenSSL", "Certificates", "TLS", nio, nioEmbedded]),
         tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
         tests(
             "EventLogTests",
             ["CRdKafka", "EventLog", "LocalBroker", "OrchestraCore", coreMetrics, grdb, logging, metricsTestKit]),
         tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", deque, grdb, logging, nio, nioPosix]),
         tests("LocalRegistryTests", ["Avro", "HTTPClient", "LocalRegistry", grdb, lifecycle, logging]),
-        tests("TransportTests", ["OrchestraCore", "Transport", crypto, lifecycle, logging, nio, nioPosix, nioSSL]),
+        tests("TransportTests", ["Certificates", "OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix]),
         tests(
             "SiloTests",
             [

@@ -1,4 +1,4 @@
-import Crypto
+import Digest
 import HTTPTypes
 import OrchestraCore
 
@@ -11,11 +11,7 @@ enum WorkflowIdentity {
     ///
     /// - Returns: SHA-256 of the namespace, NUL and the key, as 64 lower-case hexadecimal digits.
     static func id(forKey key: String) -> String {
-        var hash = SHA256()
-        hash.update(data: Array(namespace.utf8))
-        hash.update(data: [0])
-        hash.update(data: Array(key.utf8))
-        return hexadecimal(hash.finalize())
+        hexadecimal(SHA256.digest(of: Array(namespace.utf8) + [0] + Array(key.utf8)))
     }
 
     /// A new id: a UUID of version 7 (RFC 9562), so that ids sort by time.
@@ -29,11 +25,7 @@ enum WorkflowIdentity {
 
     /// SHA-256 of workflow, NUL, input: tells a repeated trigger from another one under the same key.
     static func digest(of request: TriggerRequest) -> String {
-        var hash = SHA256()
-        hash.update(data: Array(request.workflow.utf8))
-        hash.update(data: [0])
-        hash.update(data: Array(request.input.utf8))
-        return hexadecimal(hash.finalize())
+        hexadecimal(SHA256.digest(of: Array(request.workflow.utf8) + [0] + Array(request.input.utf8)))
     }
 
     /// - Throws: ``Problem`` 400 unless the key is 1 to 128 visible ASCII characters.

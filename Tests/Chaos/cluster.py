@@ -62,6 +62,7 @@ class Cluster:
         self.spares = spares
         self.network = networks.Network() if isolated else networks.Loopback(isolation.loopback_network())
         self.nodes = {}
+        self.clients = []
         self.unexpected_ends = []
         self.lock = threading.RLock()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +186,9 @@ class Cluster:
     def run_client(self, arguments, **options):
         """Starts the binary in the clients' namespace; whoever calls this waits for it."""
         command = self.network.command("clients", [self.binary, *arguments])
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, start_new_session=True, **options)
+        client = subprocess.Popen(command, cwd=self.folder, env=self.environment, start_new_session=True, **options)
+        self.clients.append(client)
+        return client
 
     def log_path(self, name):
         return self.folder / "logs" / f"{name}.log"
@@ -325,3 +328,7 @@ class Cluster:
             for node in self.nodes.values():
                 if node.process is not None:
                     node.process.wait()
+            for client in self.clients:
+                client.kill()
+                client.wait()
+            self.network.close()

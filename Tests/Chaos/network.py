@@ -89,6 +89,12 @@ class Network:
         for pair in list(self.cuts):
             self.heal(*pair)
 
+    def close(self):
+        """Removes everything; nobody may be using it any more."""
+        for name in self.addresses:
+            _ip("netns", "del", name)
+        _ip("link", "del", "bridge")
+
 
 class Loopback:
     """The network where there are no namespaces: loopback addresses. Nothing can be cut."""
@@ -119,4 +125,7 @@ class Loopback:
             return probe.getsockname()[1]
 
     def heal_all(self):
+        pass
+
+    def close(self):
         pass

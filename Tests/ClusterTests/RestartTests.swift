@@ -31,7 +31,7 @@ extension ClusterTests {
             try FileManager.default.removeItem(at: folder)
         }
 
-        /// Twenty rounds, each process in turn, under fifty triggers a second.
+        /// Three rounds for each process, in turn, under fifty triggers a second.
         @Test(.timeLimit(.minutes(5)))
         func everyAcceptedTriggerCompletesExactlyOnceThoughEachProcessIsKilled() async throws {
             try await withCluster { cluster in
@@ -39,8 +39,8 @@ extension ClusterTests {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { await load.run(on: cluster, every: .milliseconds(20)) }
                     let names = try cluster.pids().keys.sorted()
-                    try #require(names.count == 4, "broker, silo, agent and gateway, not \(names)")
-                    for round in 0..<20 {
+                    try #require(names.count == 8, "broker, 3 silos, 2 agents and 2 gateways, not \(names)")
+                    for round in 0..<24 {
                         // The load goes on for a moment between two kills, so that each meets work in flight.
                         try await Task.sleep(for: .seconds(2))
                         try await cluster.killAndAwaitRestart(names[round % names.count])

@@ -1,3 +1,4 @@
+import Certificates
 import Foundation
 import NIOCore
 import NIOPosix
@@ -67,7 +68,7 @@ import Transport
 
     @Test func nodesSpeakTLS() async throws {
         try await withFolder { folder in
-            let tls = try Certificates.cluster(in: folder)
+            let tls = try TLSFiles(Certificates.cluster(in: folder))
             let secret = "and a secret on top of it"
             let (a, b) = (try TestNode("a", secret: secret, tls: tls), try TestNode("b", secret: secret, tls: tls))
             try await withNodes([a, b]) {
@@ -83,14 +84,14 @@ import Transport
 
     @Test func plainTextIsRefusedAndToldWhy() async throws {
         try await withFolder { folder in
-            let tls = try Certificates.cluster(in: folder)
+            let tls = try TLSFiles(Certificates.cluster(in: folder))
             try await refused(TestNode("a"), TestNode("b", tls: tls), .badTLS, saying: "TLS")
         }
     }
 
     @Test func tlsToAPlainNodeIsRefused() async throws {
         try await withFolder { folder in
-            let tls = try Certificates.cluster(in: folder)
+            let tls = try TLSFiles(Certificates.cluster(in: folder))
             let (a, b) = (try TestNode("a", tls: tls), try TestNode("b"))
             try await withNodes([a, b]) {
                 a.send("hello", to: b)
@@ -102,8 +103,9 @@ import Transport
 
     @Test func certificatesOfOthersAreRefusedOnEitherSide() async throws {
         try await withFolder { folder in
-            let good = try Certificates.cluster(in: folder)
-            for bad in [try Certificates.stranger(in: folder), try Certificates.distrustful(in: folder)] {
+            let good = try TLSFiles(Certificates.cluster(in: folder))
+            for files in [Certificates.stranger, Certificates.distrustful] {
+                let bad = try TLSFiles(files(folder))
                 for (first, second) in [(good, bad), (bad, good)] {
                     let (a, b) = (try TestNode("a", tls: first), try TestNode("b", tls: second))
                     try await withNodes([a, b]) {
@@ -121,7 +123,7 @@ import Transport
 
     @Test func tlsFilesThatCannotBeUsedAreNamed() async throws {
         try await withFolder { folder in
-            var files = try Certificates.cluster(in: folder)
+            var files = try TLSFiles(Certificates.cluster(in: folder))
             files.key = "/no/such/file.pem"
             #expect { try TestNode("a", tls: files) } throws: { "\($0)".contains("/no/such/file.pem") }
         }

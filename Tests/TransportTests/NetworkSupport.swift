@@ -1,3 +1,4 @@
+import Certificates
 import Foundation
 import Logging
 import NIOCore
@@ -5,6 +6,12 @@ import OrchestraCore
 import Synchronization
 import Testing
 import Transport
+
+extension TLSFiles {
+    init(_ files: Certificates.Files) {
+        self.init(certificate: files.certificate, key: files.key, trustRoots: files.trustRoots)
+    }
+}
 
 /// Keeps what was logged, for tests of what people read.
 struct LogCollector: LogHandler {

@@ -1,6 +1,6 @@
 import Logging
 import NIOCore
-import NIOSSL
+import TLS
 
 /// One connection: the handshake, frames in, frames out in batches and by priority, pings, time-outs.
 ///
@@ -204,7 +204,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard phase != .closed else { return }
-        if table.settings.tls != nil, error is NIOSSLError || error is BoringSSLError {
+        if let error = error as? TLSError {
             return fail(
                 WireError(
                     .badTLS,

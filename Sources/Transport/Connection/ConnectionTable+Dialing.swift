@@ -1,6 +1,6 @@
 import NIOCore
 import NIOPosix
-import NIOSSL
+import TLS
 
 /// Making connections and accepting them.
 extension ConnectionTable {
@@ -38,8 +38,7 @@ extension ConnectionTable {
         guard connection.isWanted else { return channel.close(promise: nil) }
         do {
             if let tls = settings.tls {
-                try channel.pipeline.syncOperations.addHandler(
-                    NIOSSLClientHandler(context: tls.client, serverHostname: nil))
+                try channel.pipeline.syncOperations.addHandler(TLSHandler(tls.client))
             }
             try channel.pipeline.syncOperations.addHandler(connection)
         } catch {
@@ -66,7 +65,7 @@ extension ConnectionTable {
                 connection.fail(WireError(.badTLS, "the peer does not speak TLS, and this node speaks nothing else"))
             }
             try channel.pipeline.syncOperations.addHandler(detector)
-            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.server))
+            try channel.pipeline.syncOperations.addHandler(TLSHandler(tls.server))
         }
         try channel.pipeline.syncOperations.addHandler(connection)
     }

@@ -1,6 +1,6 @@
 import NIOCore
-import NIOSSL
 import OrchestraCore
+import TLS
 
 /// The PEM files of a node for TLS between nodes. Both sides show a certificate that the other's trust roots signed.
 ///
@@ -22,45 +22,34 @@ package struct TLSFiles: Sendable, Hashable {
 
     /// - Throws: ``OrchestraError`` with `badConfiguration` that names the file that cannot be used.
     func contexts() throws(OrchestraError) -> TLSContexts {
-        let chain = try read(certificate, "certificate") { try NIOSSLCertificate.fromPEMFile(certificate) }
-        let privateKey = try read(key, "private key") { try NIOSSLPrivateKey(file: key, format: .pem) }
-        // Read here too, for the message: NIOSSL itself would only say that a handshake failed.
-        let roots = try read(trustRoots, "trust roots") { try NIOSSLCertificate.fromPEMFile(trustRoots) }
-        var server = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
-        var client = TLSConfiguration.makeClientConfiguration()
-        client.certificateChain = server.certificateChain
-        client.privateKey = server.privateKey
-        func complete(_ configuration: inout TLSConfiguration) {
-            configuration.trustRoots = .certificates(roots)
-            configuration.certificateVerification = .noHostnameVerification
-            configuration.minimumTLSVersion = .tlsv13
-        }
-        complete(&server)
-        complete(&client)
-        return try read(certificate, "pair of certificate and key") {
-            TLSContexts(
-                server: try NIOSSLContext(configuration: server), client: try NIOSSLContext(configuration: client))
+        do throws(TLSError) {
+            return TLSContexts(server: try context(.server), client: try context(.client))
+        } catch {
+            throw OrchestraError(
+                .badConfiguration, "the TLS \(what(error.part)) cannot be used: \(error)",
+                nextStep: "give PEM files: a certificate, its private key, and the certificates that sign the nodes'",
+                cause: error)
         }
     }
 
-    private func read<Value>(
-        _ path: String, _ what: String, _ body: () throws -> Value
-    ) throws(OrchestraError) -> Value {
-        do {
-            return try body()
-        } catch {
-            throw OrchestraError(
-                .badConfiguration, "the TLS \(what) \(path) cannot be used: \(error)",
-                nextStep: "give PEM files: a certificate, its private key, and the certificates that sign the nodes'",
-                cause: error)
+    private func context(_ side: TLSContext.Side) throws(TLSError) -> TLSContext {
+        try TLSContext(side, certificate: certificate, key: key, trustRoots: trustRoots)
+    }
+
+    private func what(_ part: TLSError.Part) -> String {
+        switch part {
+        case .certificate: "certificate \(certificate)"
+        case .key: "private key \(key)"
+        case .trustRoots: "trust roots \(trustRoots)"
+        case .pair: "pair of certificate \(certificate) and private key \(key)"
+        case .library, .connection: "library of this machine"
         }
     }
 }
 
 struct TLSContexts: Sendable {
-    let server: NIOSSLContext
-    let client: NIOSSLContext
+    let server: TLSContext
+    let client: TLSContext
 }
 
 /// Stands before TLS in an accepted connection and looks at its first byte, so that a peer that does not speak TLS

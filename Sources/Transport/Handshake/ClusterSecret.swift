@@ -1,4 +1,4 @@
-import Crypto
+import Digest
 package import NIOCore
 
 /// What all nodes of a cluster know and nobody else. It never crosses the wire and is never printed.
@@ -11,12 +11,12 @@ package struct ClusterSecret: Sendable, CustomStringConvertible, CustomDebugStri
         case dialer, listener
     }
 
-    private let key: SymmetricKey
+    private let key: [UInt8]
 
     /// - Parameter text: the secret, at least ``minimumLength`` bytes of UTF-8; `nil` for a shorter one.
     package init?(_ text: String) {
         guard text.utf8.count >= ClusterSecret.minimumLength else { return nil }
-        key = SymmetricKey(data: Array(text.utf8))
+        key = Array(text.utf8)
     }
 
     package var description: String { "(secret)" }
@@ -25,12 +25,12 @@ package struct ClusterSecret: Sendable, CustomStringConvertible, CustomDebugStri
 
     /// HMAC-SHA256 over the prover's side and the transcript.
     package func proof(of prover: Prover, _ transcript: ByteBuffer) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: message(prover, transcript), using: key))
+        HMACSHA256.code(for: message(prover, transcript), key: key)
     }
 
     /// Takes the same time for every wrong proof.
     package func isValid(_ proof: [UInt8], of prover: Prover, _ transcript: ByteBuffer) -> Bool {
-        HMAC<SHA256>.isValidAuthenticationCode(proof, authenticating: message(prover, transcript), using: key)
+        HMACSHA256.isValid(proof, for: message(prover, transcript), key: key)
     }
 
     private func message(_ prover: Prover, _ transcript: ByteBuffer) -> [UInt8] {

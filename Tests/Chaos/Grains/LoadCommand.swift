@@ -59,7 +59,9 @@ final class GrainPool: Sendable {
         slots.withLock { slots in
             slots[slot].operations += 1
             // Twice as many: half of them go to the counter, half to the register of the same key.
-            if slots[slot].operations > 2 * operationsPerGrain { slots[slot] = Slot(generation: slots[slot].generation + 1) }
+            if slots[slot].operations > 2 * operationsPerGrain {
+                slots[slot] = Slot(generation: slots[slot].generation + 1)
+            }
             return "\(prefix)-\(slot)-\(slots[slot].generation)"
         }
     }

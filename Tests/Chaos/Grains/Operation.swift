@@ -41,7 +41,8 @@ struct Operation: Sendable {
                     let text = "\(error.code): \(error.message)"
                     return (mayHaveHappened ? .unknown(text) : .failed(text), attempts)
                 }
-                try? await Task.sleep(for: pause.lowerBound + (pause.upperBound - pause.lowerBound) * Double.random(in: 0...1))
+                try? await Task.sleep(
+                    for: pause.lowerBound + (pause.upperBound - pause.lowerBound) * Double.random(in: 0...1))
             }
         }
     }

@@ -1,32 +1,51 @@
-import Foundation
-import Transport
+package import Foundation
 
 /// Certificates for tests, valid for a hundred years: a root, a node that it signed, and the same of somebody else.
-enum Certificates {
+package enum Certificates {
+    /// Paths of PEM files.
+    package struct Files {
+        package var certificate: String
+        package var key: String
+        package var trustRoots: String
+    }
+
     /// What a node of the cluster is configured with, in files of a directory of its own.
-    static func cluster(in folder: URL) throws -> TLSFiles {
+    package static func cluster(in folder: URL) throws -> Files {
         try files(in: folder, "node", nodeCertificate, nodeKey, root: clusterRoot)
     }
 
     /// A node that trusts the cluster but was signed by somebody else.
-    static func stranger(in folder: URL) throws -> TLSFiles {
+    package static func stranger(in folder: URL) throws -> Files {
         try files(in: folder, "stranger", strangerCertificate, strangerKey, root: clusterRoot)
     }
 
     /// A node that trusts somebody else, and was signed by the cluster.
-    static func distrustful(in folder: URL) throws -> TLSFiles {
+    package static func distrustful(in folder: URL) throws -> Files {
         try files(in: folder, "distrustful", nodeCertificate, nodeKey, root: otherRoot)
+    }
+
+    /// A node of the cluster whose key needs the passphrase "secret".
+    package static func encrypted(in folder: URL) throws -> Files {
+        try files(in: folder, "encrypted", nodeCertificate, encryptedNodeKey, root: clusterRoot)
+    }
+
+    /// A certificate beside keys that are not its own: one of the same algorithm, one of another.
+    package static func mismatched(in folder: URL) throws -> [Files] {
+        [
+            try files(in: folder, "mismatched", nodeCertificate, strangerKey, root: clusterRoot),
+            try files(in: folder, "mismatched-ed25519", nodeCertificate, ed25519Key, root: clusterRoot),
+        ]
     }
 
     private static func files(
         in folder: URL, _ name: String, _ certificate: String, _ key: String, root: String
-    ) throws -> TLSFiles {
+    ) throws -> Files {
         func write(_ text: String, _ kind: String) throws -> String {
             let file = folder.appending(path: "\(name)-\(kind).pem")
             try text.write(to: file, atomically: true, encoding: .utf8)
             return file.path
         }
-        return TLSFiles(
+        return Files(
             certificate: try write(certificate, "certificate"), key: try write(key, "key"),
             trustRoots: try write(root, "root"))
     }
@@ -102,6 +121,22 @@ enum Certificates {
         MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgwmp78P4P84uhMMk7
         R0+Jb07tF0dACmmJnbG8UZNFaCihRANCAAS3aN/muN/ui0DTEIDDctUKsKz3arnR
         bPxvzuobnzXokF/GNt0zPeocWo8iYb8EUEBZHSNduw4uKNNLw1aXQNh6
+        -----END PRIVATE KEY-----
+        """
+
+    private static let encryptedNodeKey = """
+        -----BEGIN ENCRYPTED PRIVATE KEY-----
+        MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhXlaBp+2fwUAICCAAw
+        DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEA7q98/t3MpvdRKRrF34pBwEgZBW
+        xE9J78XoYl1/4DlrV36tkrzuqjfd+BdPS7FAU9wSWT1fhuFD9IFi3ZUV8KqLtHGf
+        2/xnetyL86NY8L/o5dBrK4IfdeYjGbLrreJ3tyO4ttxja20ZsiMG8KVgTl2K8xOa
+        mG8SO7/BA5tAeZlxuYDlQJDOnNWr0jQ1f3vYwgzQMd769jjfW/FxSDFjIuTfiow=
+        -----END ENCRYPTED PRIVATE KEY-----
+        """
+
+    private static let ed25519Key = """
+        -----BEGIN PRIVATE KEY-----
+        MC4CAQAwBQYDK2VwBCIEIKOefYXNT13VFgek/xLnTgkiukM1lpc8o/Dhtkp2Lfr5
         -----END PRIVATE KEY-----
         """
 }
