@@ -9,7 +9,8 @@ A client adds to some counters, each 100 times a second, through any silo. Befor
 * SIGTERM of another (a drain): additions that failed, and the longest time without a success, for any counter.
 * A further silo joins: the same. It leaves again at the end of the round.
 
-A measurement during which the machine stood still does not count. Prints median, 99th percentile and maximum over all rounds, beside the goals. Exit status: 0 goals met, 1 not.
+A measurement during which the machine stood still does not count. Prints median, 99th percentile and maximum over all
+rounds, beside the goals. Exit status: 0 goals met, 1 not.
 """
 
 import argparse
