@@ -35,6 +35,7 @@ import adversary
 import isolation
 import linearizability
 import partitions
+import stalls
 import workflows
 from cluster import Cluster, ClusterError
 
@@ -120,6 +121,7 @@ def _run(cluster, options, outcome):
     triggers = workflows.WorkflowLoad(
         cluster.gateway_urls[: options.gateways], options.rate, outcome.seed, outcome.folder / "accepted.jsonl"
     )
+    stall = stalls.Stalls()
     triggers.start()
     opponent.start()
     watch(cluster, seconds)
@@ -131,6 +133,8 @@ def _run(cluster, options, outcome):
     triggers.finish()
     if calls.wait(timeout=120) != 0:
         outcome.violations.append(f"the load on grains ended with {calls.returncode}: see load.log")
+    outcome.numbers["stall s"] = stall.take()
+    stall.close()
     judge(cluster, options, outcome, triggers, history)
     outcome.numbers["faults"] = len(opponent.done)
     outcome.details["faults"] = dict(collections.Counter(action.fault for action in opponent.done))
@@ -296,7 +300,9 @@ def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-COLUMNS = ["seed", "faults", "offered", "accepted", "never accepted", "calls", "unknown", "commits", "owners"]
+COLUMNS = [
+    "seed", "faults", "offered", "accepted", "never accepted", "calls", "unknown", "commits", "owners", "stall s",
+]  # fmt: skip
 
 
 def print_table(outcomes):

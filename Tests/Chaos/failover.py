@@ -9,7 +9,8 @@ A client adds to some counters, each 100 times a second, through any silo. Befor
 * SIGTERM of another (a drain): additions that failed, and the longest time without a success, for any counter.
 * A further silo joins: the same. It leaves again at the end of the round.
 
-Prints median, 99th percentile and maximum over all rounds, beside the goals. Exit status: 0 goals met, 1 not.
+A measurement during which the machine stood still does not count. Prints median, 99th percentile and maximum over all
+rounds, beside the goals. Exit status: 0 goals met, 1 not.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import time
 
 import isolation
 import partitions
+import stalls
 from chaos import ROOT, say
 from cluster import Cluster
 
@@ -105,12 +107,17 @@ class Rounds:
         self.samples = collections.defaultdict(list)
         self.errors = collections.Counter()
         self.messages = collections.Counter()
+        self.number = self.discarded = 0
+        self.stalls = stalls.Stalls()
         self.keys = [f"probe-{n}" for n in range(options.keys)]
         self.partition_of = {key: partition_of(key, options.partitions) for key in self.keys}
 
     def probe(self, action, seconds):
-        """Probes for a while and does something after two seconds; returns results and the moment."""
-        probe = Probe(self.cluster, self.keys, self.options.rate, seconds, self.cluster.folder / "probe.jsonl")
+        """Probes for a while and does something after two seconds; returns results, begin and end of the action."""
+        self.number += 1
+        path = self.cluster.folder / f"probe-{self.number}.jsonl"
+        self.stalls.take()
+        probe = Probe(self.cluster, self.keys, self.options.rate, seconds, path)
         time.sleep(2)
         moment = time.monotonic_ns()
         action()
@@ -141,20 +148,32 @@ class Rounds:
         names = sorted(name for name in by_silo if self.cluster.nodes[name].is_running)
         return names[number % len(names)], by_silo
 
+    def counts(self):
+        """Whether what was just measured says something of the cluster."""
+        stall = self.stalls.take()
+        if stall > self.options.stall:
+            say(f"the machine stood still for {stall} s: not counted")
+            self.discarded += 1
+        return stall <= self.options.stall
+
     def note(self, kind, results, begin, end):
         errors = [r for r in results if "error" in r and r["end"] >= begin]
-        self.errors[kind] += len(errors)
-        self.messages.update(f"{kind}: {r['error'][:160]}" for r in errors)
-        gaps = [longest_gap(results, key, begin, end) for key in self.keys]
-        self.samples[kind].append(max(gaps))
-        return len(errors), max(gaps)
+        gap = max(longest_gap(results, key, begin, end) for key in self.keys)
+        for message, count in collections.Counter(r["error"][:160] for r in errors).most_common(3):
+            say(f"  {count} × {message}")
+        if self.counts():
+            self.errors[kind] += len(errors)
+            self.messages.update(f"{kind}: {r['error'][:160]}" for r in errors)
+            self.samples[kind].append(gap)
+        return len(errors), gap
 
     def kill(self, number):
         name, by_silo = self.victim(number)
         results, moment, _ = self.probe(lambda: self.cluster.kill(name), self.options.window)
         times = [first_success(results, key, moment) for key in by_silo[name]]
-        self.samples["kill"] += times
-        self.errors["kill"] += sum("error" in r for r in results)
+        if self.counts():
+            self.samples["kill"] += times
+            self.errors["kill"] += sum("error" in r for r in results)
         say(f"round {number}: SIGKILL of {name}: first success after {' '.join(f'{t:.2f}' for t in times)} s")
         self.cluster.restart(name)
         self.settle([name])
@@ -195,6 +214,7 @@ class Rounds:
             goal = f"{median_goal}, {tail_goal}" + ("" if kind == "kill" else ", no errors")
             print(f"| {kind} | {len(values)} | {median:.2f} | {tail:.2f} | {values[-1]:.2f} | {errors} | {goal} |")
             good &= median <= median_goal and tail <= tail_goal and (kind == "kill" or errors == 0)
+        print(f"\n{self.discarded} measurements did not count, because the machine stood still")
         for message, count in self.messages.most_common(10):
             print(f"{count} × {message}")
         return good
@@ -211,6 +231,7 @@ def parse():
     parser.add_argument("--grains", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=10_000, help="bytes of each grain")
     parser.add_argument("--window", type=float, default=20, help="seconds that each measurement takes")
+    parser.add_argument("--stall", type=float, default=0.15, help="seconds without the processor that do not matter")
     parser.add_argument("--binary", default=str(ROOT / ".build/release/chaos-orchestra"))
     parser.add_argument("--folder")
     parser.add_argument("--log-level", default="info")
