@@ -164,6 +164,50 @@ import Testing
         }
     }
 
+    /// Woken up, a silo finds itself fenced, and begins a new life: its new lease does not count for what it knew before.
+    @Test func whatWasKnownBeforeTheProducerEndedIsNotAnsweredAfterwards() async throws {
+        let clock = TestClock()
+        let lease = ServingLease(clocks: clock.clocks)
+        let term = lease.term
+        lease.renew(sentAt: clock.monotonic)
+        #expect(lease.isHeld(in: term))
+        lease.revoke()
+        #expect(!lease.isHeld)
+        lease.renew(sentAt: clock.monotonic)
+        #expect(lease.isHeld && !lease.isHeld(in: term))
+
+        let bench = try PartitionBench(clock: clock, succession: TestSuccession { _ in nil }, lease: lease)
+        try await bench.serve { bench in
+            _ = try await bench.grain("a").send(Add(amount: 1))
+            #expect(try await bench.total("a") == 1)
+            // A turn that is under way must not keep the partition answering.
+            bench.log.blockCommits(true)
+            async let begun = code { _ = try await bench.grain("b").send(Add(amount: 1)) }
+            try await eventually("the turn has run") { bench.log.blockedCommits == 1 }
+            bench.runtime.endLife(EventLogError(kind: .fenced, name: "_FENCED", message: "fenced"))
+            lease.revoke()
+            lease.renew(sentAt: clock.monotonic)
+            let late = await code { _ = try await bench.grain("a").ask(Total(), deadline: .milliseconds(100)) }
+            #expect(late == .deadlineExceeded, "it waits until the partition has been taken over anew")
+            bench.log.blockCommits(false)
+            _ = await begun
+        }
+    }
+
+    @Test func whoHasNoProducerDoesNotSayReleased() async throws {
+        let bench = try PartitionBench()
+        let canCommit = Locked(false)
+        let configuration = SiloConfiguration(
+            nodeID: "silo-1", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "nowhere:1", clientID: "test"))
+        let partitions = SiloPartitions(
+            configuration, logger: bench.runtime.logger, liveness: { SiloLiveness(start: .now) },
+            canCommit: { canCommit.value }, make: { _ in bench.runtime })
+        let request = ReleaseRequest(partition: 0, nominee: "silo-2")
+        #expect(await !partitions.release(request), "a commit of an earlier life may still be on its way")
+        canCommit.use { $0 = true }
+        #expect(await partitions.release(request))
+    }
+
     @Test func rivalsThatMayStillAnswerAreWaitedFor() async throws {
         let (log, codec) = (MemoryLog(), TestCodec())
         let first = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")

@@ -71,13 +71,14 @@ extension PartitionRuntime {
         var request = request
         var hasReadEnds = false
         while true {
+            let term = context.lease.term
             switch look(request, deadline) {
             case .failed(let error): throw error
             case .wait(let wait): try await wait.value()
             case .at(let record, let live):
                 let answer = await answer(request, kind, record, live)
                 // Looked at after the state: until now, nobody else has changed it.
-                guard context.lease.isHeld else {
+                guard context.lease.isHeld(in: term) else {
                     try await waitForLease(request, deadline)
                     continue
                 }
@@ -85,7 +86,7 @@ extension PartitionRuntime {
                 request.newerThan = UInt64(clamping: record.version)
             case .absent:
                 guard !hasReadEnds else {
-                    guard context.lease.isHeld else {
+                    guard context.lease.isHeld(in: term) else {
                         try await waitForLease(request, deadline)
                         continue
                     }

@@ -10,6 +10,8 @@ import Synchronization
 extension PartitionRuntime {
     /// How long to wait before a rival that could not be cleared is tried again.
     private static let clearingPause = Duration.milliseconds(100)
+    /// After this time, and each time again, the log says whom the partition waits for.
+    private static let clearingPatience = Duration.seconds(10)
 
     /// Reads the changelog, and goes on reading until the silo is nominated.
     func follow() async -> PartitionLifecycle.Event {
@@ -93,9 +95,16 @@ extension PartitionRuntime {
     /// - Returns: `false` if it was given up.
     private func clearRivals(_ tail: ChangelogTail, while isWanted: () -> Bool) async throws -> Bool {
         for rival in tail.claims.rivals(of: context.origin.nodeID) {
+            var alarm = context.clocks.monotonic() + PartitionRuntime.clearingPatience
             while true {
                 try Task.checkCancellation()
                 guard isWanted() else { return false }
+                if context.clocks.monotonic() > alarm {
+                    alarm = context.clocks.monotonic() + PartitionRuntime.clearingPatience
+                    logger.warning(
+                        "another silo keeps a partition that this one shall own: their views differ, or they cannot reach each other",
+                        metadata: ["silo": "\(rival.silo)", "generation": "\(rival.generation)"])
+                }
                 if let clearance = try await context.succession.clear(rival, of: partition) {
                     tail.didClear(rival.silo)
                     note(clearance, of: rival)

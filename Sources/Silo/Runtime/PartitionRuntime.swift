@@ -153,12 +153,23 @@ final class PartitionRuntime: Sendable {
     }
 
     /// The silo shall not own the partition any more. If it has not begun to take it over, it goes on following.
-    func withdraw() { shared.withLock { $0.isNominated = false } }
+    func withdraw() {
+        let (calls, waits) = shared.withLock { shared in
+            shared.isNominated = false
+            return (shared.mailbox.take(maximum: .max), shared.waiters.takeAll())
+        }
+        // Who waits here is to ask the owner.
+        for call in calls { call.fail(PartitionRuntime.moved(partition)) }
+        for wait in waits { wait.fail(PartitionRuntime.moved(partition)) }
+    }
 
     /// Ends the service because the silo's producer has ended: the partition is not owned any more.
     func endLife(_ error: EventLogError) {
         shared.withLock { shared in
-            if shared.isServing, shared.intakeError == nil { shared.intakeError = error }
+            guard shared.isServing else { return }
+            if shared.intakeError == nil { shared.intakeError = error }
+            // At once, not when the batch in hand is done: nothing is answered from this state any more.
+            shared.isServing = false
         }
         work.notify()
     }

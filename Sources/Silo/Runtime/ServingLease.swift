@@ -14,6 +14,7 @@ final class ServingLease: Sendable {
 
     private struct State {
         var end: ContinuousClock.Instant?
+        var term = 0
         var waiting: [OneShot<Void>] = []
     }
 
@@ -29,6 +30,25 @@ final class ServingLease: Sendable {
 
     var isHeld: Bool {
         isPermanent || state.withLock { state in state.end.map { clocks.monotonic() < $0 } ?? false }
+    }
+
+    /// Counts how often the lease has been revoked. What was looked at in one term must not be answered in another.
+    var term: Int { state.withLock { $0.term } }
+
+    /// Whether the lease is held, and has not been revoked since `term`.
+    func isHeld(in term: Int) -> Bool {
+        isPermanent
+            || state.withLock { state in
+                state.term == term && state.end.map { clocks.monotonic() < $0 } ?? false
+            }
+    }
+
+    /// The silo's producer has ended: what it has committed may have been changed by others.
+    func revoke() {
+        state.withLock { state in
+            state.end = nil
+            state.term += 1
+        }
     }
 
     /// A heartbeat that was sent at this instant has been committed.

@@ -227,7 +227,9 @@ package final class Silo: Service, GrainCallHandler {
             retries: configuration.retries, succession: succession, lease: lease, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
             restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), logger: logger)
-        return SiloPartitions(configuration, logger: logger, liveness: { heartbeats.liveness }) { partition in
+        return SiloPartitions(
+            configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen }
+        ) { partition in
             let log = KafkaPartitionLog(
                 partition: partition, lane: lane, inputs: clients.inputs, changelogs: clients.changelogs,
                 admin: clients.admin)
@@ -244,6 +246,7 @@ package final class Silo: Service, GrainCallHandler {
             logger: logger)
         let partitions = makePartitions(clients, lane, heartbeats, lease)
         lane.onEndOfLife { error in
+            lease.revoke()
             for partition in partitions.runtimes { partition.endLife(error) }
         }
         let view = state.withLock { state in

@@ -49,6 +49,7 @@ final class SiloPartitions: Sendable {
     private let standbys: Int
     private let slack: Double
     private let liveness: @Sendable () -> SiloLiveness
+    private let canCommit: @Sendable () -> Bool
     private let make: @Sendable (Int32) -> PartitionRuntime
     private let logger: Logger
     private let state = Mutex(State())
@@ -57,16 +58,18 @@ final class SiloPartitions: Sendable {
 
     /// - Parameters:
     ///   - liveness: of whom Kafka has heard.
+    ///   - canCommit: whether the silo's producer is initialised now.
     ///   - make: makes the runtime of a partition.
     init(
         _ configuration: SiloConfiguration, logger: Logger, liveness: @escaping @Sendable () -> SiloLiveness,
-        make: @escaping @Sendable (Int32) -> PartitionRuntime
+        canCommit: @escaping @Sendable () -> Bool, make: @escaping @Sendable (Int32) -> PartitionRuntime
     ) {
         silo = configuration.nodeID
         partitionCount = configuration.partitionCount
         standbys = configuration.standbys
         slack = configuration.placementSlack
         self.liveness = liveness
+        self.canCommit = canCommit
         self.make = make
         self.logger = logger
         (starts, start) = AsyncStream.makeStream()
@@ -243,11 +246,15 @@ final class SiloPartitions: Sendable {
             state.entries[request.partition]?.waiting.append(wait)
             return (entry.runtime, wait)
         }
-        guard let held else { return true }
-        guard let wait else { return false }
-        held.drain()
-        await wait.value(ifCancelled: ())
-        return !held.lifecycleState.isHolding
+        if let held {
+            guard let wait else { return false }
+            held.drain()
+            await wait.value(ifCancelled: ())
+            if held.lifecycleState.isHolding { return false }
+        }
+        // Commits of a tenure that has ended have a known outcome, or ended the life of the producer; then only the next
+        // life makes sure that none of them is still on its way.
+        return canCommit()
     }
 
     // MARK: Calls

@@ -188,13 +188,15 @@ package final class TransactionLane: Sendable {
 
     /// Ends the present life: the producer cannot commit any more, or must not.
     private func endLife(_ producer: any TransactionSink, _ error: EventLogError) async {
-        let (queued, tell) = state.withLock { state in
+        // Before the next life can begin: nobody must take it for the one that has ended.
+        let tell = state.withLock { $0.onEnd }
+        tell(TransactionLane.lifeIsOver)
+        let queued = state.withLock { state in
             if case .open = state.phase { state.phase = .closed }
-            return (state.queue.takeAll(), state.onEnd)
+            return state.queue.takeAll()
         }
         logger.warning("the silo's transactional producer has ended", metadata: ["error": "\(error)"])
         for commit in queued { commit.outcome.resolve(.failure(TransactionLane.lifeIsOver)) }
-        tell(TransactionLane.lifeIsOver)
         await producer.close()
     }
 
