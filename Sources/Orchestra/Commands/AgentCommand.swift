@@ -63,7 +63,7 @@ extension AgentCommand {
         let membership = try context.makeMembership(
             role: .agent, generation: try context.nextGeneration(),
             listen: context.configuration[ConfigurationKeys.clusterListen], defaultSeeds: [DefaultAddress.silo])
-        let admin = context.makeAdminServer(membership)
+        let admin = context.makeAdminServer(membership, isReady: { worker.isReady })
         return NodeServices(
             services: [membership.network, worker, admin, membership.service],
             ready: {

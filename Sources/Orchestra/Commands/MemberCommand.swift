@@ -43,7 +43,8 @@ struct MemberCommand: AsyncParsableCommand {
             let membership = try context.makeMembership(
                 role: role, generation: try context.nextGeneration(),
                 listen: context.configuration[ConfigurationKeys.clusterListen])
-            let admin = context.makeAdminServer(membership)
+            let admin = context.makeAdminServer(
+                membership, isReady: { try await membership.service.members().joined })
             return NodeServices(
                 services: [membership.network, admin, membership.service],
                 ready: {

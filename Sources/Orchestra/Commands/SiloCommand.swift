@@ -57,9 +57,9 @@ struct SiloCommand: AsyncParsableCommand {
         let calls = CallClient(network: membership.network, routing: { _ in nil })
         silos.use(calls)
         let server = CallServer(network: membership.network, handler: silo)
-        let admin = context.makeAdminServer(membership) {
-            try await silos.placement(own: silo.partitionReports).json
-        }
+        let admin = context.makeAdminServer(
+            membership, isReady: { silo.isReady },
+            placement: { try await silos.placement(own: silo.partitionReports).json })
         return NodeServices(
             // They end in reverse order: first the silo gives its partitions away, while it still hears of the others,
             // calls them and answers them; then it leaves, and the listener closes last.

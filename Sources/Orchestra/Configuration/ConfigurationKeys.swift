@@ -84,7 +84,7 @@ enum ConfigurationKeys {
             + "machines 0.0.0.0:0 or a certain port. Silos use silo.listen.")
     static let adminListen = ConfigurationKey<HostAndPort>.address(
         "admin.listen", default: "127.0.0.1:0", usedBy: ["silo", "agent", "member"],
-        help: "Where a node that is no gateway answers GET /v1/cluster/members and /health/live.")
+        help: "Where a node that is no gateway answers GET /v1/cluster/members, /health/live and /health/ready.")
     static let clusterTLSCertificate = ConfigurationKey<String>.text(
         "cluster.tls.certificate", allowed: "a PEM file", usedBy: networkUsers,
         help: "This node's certificate, for TLS between nodes; needs cluster.tls.key and cluster.tls.trust too.")

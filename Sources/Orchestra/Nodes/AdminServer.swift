@@ -19,7 +19,7 @@ final class AdminServer: Service {
     private let logger: Logger
     private let bound = Transport.OneShot<Int>()
 
-    /// Makes an answer, as JSON.
+    /// Makes an answer, as JSON. If it throws, the answer is 503.
     typealias Page = @Sendable () async throws -> [UInt8]
 
     /// - Parameters:
@@ -132,7 +132,7 @@ final class AdminServer: Service {
                 switch result {
                 case .success(let json): Self.send(.ok, json, on: channel)
                 case .failure:
-                    Self.send(.serviceUnavailable, #"{"title":"this node has not begun to join"}"#, on: channel)
+                    Self.send(.serviceUnavailable, #"{"title":"this node cannot answer that yet"}"#, on: channel)
                 }
             }
         }

@@ -36,8 +36,20 @@ extension NodeContext {
         return NodeMembership(network: network, service: service)
     }
 
-    func makeAdminServer(_ membership: NodeMembership, placement: AdminServer.Page? = nil) -> AdminServer {
+    /// - Parameters:
+    ///   - isReady: whether the node does its work; `GET /health/ready` answers 503 until then.
+    ///   - placement: what `GET /v1/cluster/placement` answers; `nil`: not found.
+    func makeAdminServer(
+        _ membership: NodeMembership, isReady: @escaping @Sendable () async throws -> Bool,
+        placement: AdminServer.Page? = nil
+    ) -> AdminServer {
         var pages = ["/v1/cluster/members": membership.members]
+        pages["/health/ready"] = {
+            guard try await isReady() else {
+                throw OrchestraError(.unavailable, "this node is not ready", nextStep: "ask again in a moment")
+            }
+            return Array(#"{"status":"ready"}"#.utf8)
+        }
         pages["/v1/cluster/placement"] = placement
         return AdminServer(
             listen: configuration[ConfigurationKeys.adminListen], pages: pages, logger: logger("admin"))
