@@ -69,8 +69,9 @@ package final class MembershipService: Service {
         self.driver.finish(.success(driver))
         driver.start()
         await withDiscardingTaskGroup { group in
-            // Also while leaving, and until the service ends: what is not consumed stops the network.
-            group.addTask { [network] in
+            // Also while leaving, and until the service ends: what is not consumed stops the network. It goes first: a node
+            // that is busy must not seem dead.
+            group.addTask(priority: .high) { [network] in
                 for await input in network.gossip.inputs { await driver.handle(input) }
             }
             try? await gracefulShutdown()

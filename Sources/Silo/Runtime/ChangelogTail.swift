@@ -10,7 +10,7 @@ import Synchronization
 /// One task reads at a time; others may look at what has been read.
 final class ChangelogTail: Sendable {
     /// How many records are taken at a time.
-    private static let pageSize = 1_024
+    private static let pageSize = 256
     /// After how many records a long restore says how far it has come.
     private static let reportInterval = 100_000
 
@@ -117,6 +117,8 @@ final class ChangelogTail: Sendable {
             shared.count += count
             return shared.count
         }
+        // A restore takes its turn with everything else that the silo does.
+        await Task.yield()
         if total / ChangelogTail.reportInterval > (total - count) / ChangelogTail.reportInterval {
             logger.info("reading the changelog", metadata: ["records": "\(total)"])
         }

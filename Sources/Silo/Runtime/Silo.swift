@@ -255,8 +255,9 @@ package final class Silo: Service, GrainCallHandler {
         }
         if let view { partitions.follow(view) }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await lane.run() }
-            group.addTask { await heartbeats.run() }
+            // A silo that is busy must not seem dead: what shows that it lives goes first.
+            group.addTask(priority: .high) { await lane.run() }
+            group.addTask(priority: .high) { await heartbeats.run() }
             group.addTask { await self.keepTime(for: partitions, lane, lease) }
             group.addTask { await self.reportReadiness() }
             await withTaskGroup(of: Void.self) { serving in

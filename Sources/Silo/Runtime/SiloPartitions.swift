@@ -280,10 +280,10 @@ final class SiloPartitions: Sendable {
 
     // MARK: For people
 
-    /// Whether every partition that this silo shall own is served.
+    /// Whether the silo has its place, and serves every partition that it shall own.
     var isReady: Bool {
         state.withLock { state in
-            !state.placement.silos.isEmpty
+            (state.isCandidate(silo) || state.isLeaving)
                 && state.placement.partitions(ownedBy: silo).allSatisfy {
                     state.entries[$0]?.runtime.lifecycleState == .serving
                 }
