@@ -39,19 +39,32 @@ struct SiloCaller {
         }
     }
 
-    /// The first that is connected; when none is in time, the first of all, whose error says what is wrong.
-    private func reachablePeer(_ client: CallClient, until end: ContinuousClock.Instant) async throws -> HostAndPort {
-        guard let first = peers.first else {
-            throw OrchestraError(.unavailable, "no silo is known", nextStep: "name one with --silo")
-        }
-        while peers.count > 1, ContinuousClock.now + .milliseconds(50) < end {
+    /// How long to wait for a connection: longer than a silo takes to start again, not so long that people wonder.
+    private static let patience = Duration.seconds(5)
+
+    /// One that is connected.
+    ///
+    /// - Throws: ``OrchestraError`` with `unavailable` that says why none is.
+    private func reachablePeer(_ client: CallClient, until deadline: ContinuousClock.Instant) async throws
+        -> HostAndPort
+    {
+        let end = min(deadline, .now + SiloCaller.patience)
+        while true {
             let connected = peers.filter { peer in
                 if case .connected = client.status(of: peer) { true } else { false }
             }
             if let peer = connected.randomElement() { return peer }
+            guard ContinuousClock.now < end else { break }
             try await Task.sleep(for: .milliseconds(5))
         }
-        return first
+        let reasons = peers.map { peer -> String in
+            guard case .disconnected(let reason?) = client.status(of: peer) else { return "\(peer): no answer" }
+            return "\(peer): \(reason)"
+        }
+        throw OrchestraError(
+            .unavailable,
+            reasons.isEmpty ? "no silo is known" : "no silo can be reached: \(reasons.joined(separator: "; "))",
+            nextStep: "name one with --silo, and check cluster.name and cluster.secret")
     }
 }
 
