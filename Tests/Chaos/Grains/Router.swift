@@ -11,11 +11,14 @@ final class Router: Sendable {
 
     func use(_ client: CallClient) { self.client.withLock { $0 = client } }
 
-    func choose() -> HostAndPort? {
+    private var connected: [HostAndPort] {
         let status = client.withLock { $0 }?.status ?? [:]
-        let connected = status.compactMap { peer, status in
+        return status.compactMap { peer, status in
             if case .connected = status { peer } else { nil }
         }
-        return connected.randomElement() ?? peers.randomElement()
     }
+
+    var isConnected: Bool { !connected.isEmpty }
+
+    func choose() -> HostAndPort? { connected.randomElement() ?? peers.randomElement() }
 }

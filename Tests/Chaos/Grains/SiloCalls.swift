@@ -42,6 +42,7 @@ struct SiloOptions: ParsableArguments {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await client.run() }
             defer { group.cancelAll() }
+            while !router.isConnected { try await Task.sleep(for: .milliseconds(10)) }
             try await body(calls)
         }
     }
