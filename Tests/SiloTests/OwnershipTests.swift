@@ -208,6 +208,22 @@ import Testing
         #expect(await partitions.release(request))
     }
 
+    @Test func anOlderViewIsPassedOver() async throws {
+        let bench = try PartitionBench()
+        let configuration = SiloConfiguration(
+            nodeID: "silo-1", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "nowhere:1", clientID: "test"))
+        let partitions = SiloPartitions(
+            configuration, logger: bench.runtime.logger, liveness: { SiloLiveness(start: .now) },
+            canCommit: { true }, make: { _ in bench.runtime })
+        let rival = SiloView.Silo(id: "silo-2", generation: 1)
+        partitions.follow(SiloView(version: 2, silos: [rival]))
+        partitions.follow(SiloView(version: 1, silos: []))
+        guard case .withoutKafka = partitions.standing(of: "silo-2") else {
+            Issue.record("the newer view is forgotten")
+            return
+        }
+    }
+
     @Test func rivalsThatMayStillAnswerAreWaitedFor() async throws {
         let (log, codec) = (MemoryLog(), TestCodec())
         let first = try PartitionBench(log: log, codec: codec, nodeID: "silo-1")

@@ -145,9 +145,11 @@ final class SiloPartitions: Sendable {
 
     // MARK: Views
 
-    /// The view has changed.
+    /// The view has changed. One that is older than another that has come already is passed over.
     func follow(_ view: SiloView) {
-        state.withLock { $0.view = view }
+        state.withLock { state in
+            if view.version >= state.view?.version ?? 0 { state.view = view }
+        }
         reconcile()
     }
 
