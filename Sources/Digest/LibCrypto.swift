@@ -21,7 +21,8 @@ struct LibCrypto: Sendable {
         self.sha256 = sha256
     }
 
-    /// Stops the process and says what libcrypto said.
+    /// Stops the process and says what libcrypto said. No input leads here, only a broken library or no memory, and nothing
+    /// that a node does is right without digests.
     static func fail(_ what: String) -> Never {
         var text = [CChar](repeating: 0, count: 256)
         ERR_error_string_n(ERR_get_error(), &text, text.count)

@@ -149,10 +149,17 @@ import Testing
         try await bench.serve { bench in
             try await bench.idle()
             #expect(try await bench.grain("a").send(Add(amount: 1)) == 1, "a commit proves by itself who owns")
-            async let waiting = bench.total("a")
+            let isAnswered = Locked(false)
+            async let waiting = {
+                let total = try await bench.total("a")
+                isAnswered.use { $0 = true }
+                return total
+            }()
             async let refused = code { _ = try await bench.grain("b").send(Add(amount: -1)) }
             async let absent = code { _ = try await bench.total("nobody") }
+            // Time in which it must not happen; an answer would take a few milliseconds.
             try await Task.sleep(for: .milliseconds(50))
+            #expect(!isAnswered.value)
             #expect(bench.runtime.lifecycleState == .serving)
             lease.renew(sentAt: clock.monotonic)
             #expect(try await waiting == 1)

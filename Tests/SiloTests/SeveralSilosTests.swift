@@ -84,6 +84,7 @@ import Testing
                     group.cut("silo-1", "silo-2")
                     group.show(["silo-1"], to: "silo-1")
                     group.show(["silo-2"], to: "silo-2")
+                    // Time in which nothing must happen: long enough for all who would take something.
                     try await Task.sleep(for: SiloLiveness.absence + .seconds(1))
                     #expect(serving(first, second) == before, "who commits keeps what it has")
                     let partitioner = try Partitioner(partitionCount: 8)

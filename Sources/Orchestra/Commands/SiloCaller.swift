@@ -50,10 +50,7 @@ struct SiloCaller {
     {
         let end = min(deadline, .now + SiloCaller.patience)
         while true {
-            let connected = peers.filter { peer in
-                if case .connected = client.status(of: peer) { true } else { false }
-            }
-            if let peer = connected.randomElement() { return peer }
+            if let peer = peers.filter({ client.isConnected(to: $0) }).randomElement() { return peer }
             guard ContinuousClock.now < end else { break }
             try await Task.sleep(for: .milliseconds(5))
         }

@@ -192,9 +192,3 @@ final class ClusterSilos: Service, SiloNetwork, GrainCallHandler {
         return "no connection to silo \(reasons.sorted().joined(separator: ", "))"
     }
 }
-
-extension CallClient {
-    fileprivate func isConnected(to peer: HostAndPort) -> Bool {
-        if case .connected = status(of: peer) { true } else { false }
-    }
-}

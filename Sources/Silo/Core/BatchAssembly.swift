@@ -33,7 +33,7 @@ package struct BatchOutput: Sendable {
     package var progress: PartitionProgress
     /// The answers of commands, to be given after the commit.
     package var replies: [(call: PendingCall, reply: [UInt8])] = []
-    /// Commands that failed: nothing of theirs is committed, so they can be answered any time.
+    /// Commands that failed: nothing of theirs is committed. What they are told comes from the state before the batch.
     package var refusals: [(call: PendingCall, error: OrchestraError)] = []
     package var deadLetters: [(code: String, reason: String)] = []
     package var turnCount = 0

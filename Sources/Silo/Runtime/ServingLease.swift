@@ -16,6 +16,8 @@ final class ServingLease: Sendable {
         var end: ContinuousClock.Instant?
         var term = 0
         var waiting: [OneShot<Void>] = []
+
+        func isHeld(at now: ContinuousClock.Instant) -> Bool { end.map { now < $0 } ?? false }
     }
 
     private let state = Mutex(State())
@@ -29,7 +31,7 @@ final class ServingLease: Sendable {
     }
 
     var isHeld: Bool {
-        isPermanent || state.withLock { state in state.end.map { clocks.monotonic() < $0 } ?? false }
+        isPermanent || state.withLock { $0.isHeld(at: clocks.monotonic()) }
     }
 
     /// Counts how often the lease has been revoked. What was looked at in one term must not be answered in another.
@@ -37,10 +39,7 @@ final class ServingLease: Sendable {
 
     /// Whether the lease is held, and has not been revoked since `term`.
     func isHeld(in term: Int) -> Bool {
-        isPermanent
-            || state.withLock { state in
-                state.term == term && state.end.map { clocks.monotonic() < $0 } ?? false
-            }
+        isPermanent || state.withLock { $0.term == term && $0.isHeld(at: clocks.monotonic()) }
     }
 
     /// The silo's producer has ended: what it has committed may have been changed by others.
@@ -53,12 +52,8 @@ final class ServingLease: Sendable {
 
     /// A heartbeat that was sent at this instant has been committed.
     func renew(sentAt: ContinuousClock.Instant) {
-        let waiting = state.withLock { state in
-            state.end = max(state.end ?? sentAt, sentAt + ServingLease.duration)
-            defer { state.waiting = [] }
-            return state.waiting
-        }
-        for wait in waiting { wait.resolve(()) }
+        state.withLock { $0.end = max($0.end ?? sentAt, sentAt + ServingLease.duration) }
+        tick()
     }
 
     /// Waits until the lease is held, or has been renewed.

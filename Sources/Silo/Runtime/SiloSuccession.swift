@@ -13,10 +13,8 @@ final class SiloSuccession: Succession {
     private static let patience = Duration.seconds(5)
 
     private let silo: String
-    private let generation: Int64
     private let heartbeats: Heartbeats
     private let network: (any SiloNetwork)?
-    private let clocks: Clocks
     private let logger: Logger
     private let standing: @Sendable (String) -> Standing
     private let makeProducer: @Sendable (String) throws(EventLogError) -> TransactionalProducer
@@ -43,8 +41,6 @@ final class SiloSuccession: Succession {
         makeProducer: @escaping @Sendable (String) throws(EventLogError) -> TransactionalProducer
     ) {
         silo = configuration.nodeID
-        generation = configuration.generation
-        clocks = configuration.clocks
         self.heartbeats = heartbeats
         self.network = network
         self.logger = logger

@@ -88,6 +88,10 @@ package final class CallClient: Service, GrainCallHandler {
     /// The state of the connection to one peer; `nil` if nobody has asked for one.
     package func status(of peer: HostAndPort) -> PeerStatus? { links.withLock { $0.byPeer[peer] }?.status }
 
+    package func isConnected(to peer: HostAndPort) -> Bool {
+        if case .connected = status(of: peer) { true } else { false }
+    }
+
     /// Whether there is a connection to every peer.
     package var isConnected: Bool {
         let status = status

@@ -57,6 +57,7 @@ final class History: Sendable {
         do {
             try file.write(contentsOf: buffer.bytes)
         } catch {
+            // A history with a hole proves nothing: the run has to fail.
             fatalError("cannot write the history: \(error)")
         }
         buffer.bytes.removeAll(keepingCapacity: true)
