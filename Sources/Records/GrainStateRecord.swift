@@ -31,7 +31,7 @@ public struct GrainStateRecord: AvroRecord {
                 {"name": "requestId", "type": "string"},
                 {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
                 {"name": "reply", "type": "bytes"}
-              ]}}, "default": [], "doc": "Recent commands and their replies."},
+              ]}}, "default": [], "doc": "The latest commands and their replies; older ones are in SealedRequests."},
             {"name": "graveUntil", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}], "default": null}
           ]
         }
@@ -48,7 +48,7 @@ public struct GrainStateRecord: AvroRecord {
     /// null: a grave, the grain is gone but its request ids are remembered.
     public var state: [UInt8]?
     public var timers: [GrainTimer]
-    /// Recent commands and their replies.
+    /// The latest commands and their replies; older ones are in SealedRequests.
     public var requests: [RecordedRequest]
     public var graveUntil: Timestamp?
 

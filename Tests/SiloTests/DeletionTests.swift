@@ -105,15 +105,4 @@ import Testing
         }
         #expect(!bench.log.records(Topics.state).contains { $0.key == Array("counter/a".utf8) })
     }
-
-    @Test func requestsBeyondTheWindowAreForgotten() {
-        let start = Timestamp(millisecondsSinceEpoch: 1_000_000)
-        let limits = GrainLimits()
-        var requests = RecordedRequests()
-        requests.record("r", reply: [1], at: start)
-        #expect(requests.reply(to: "r", at: start.advanced(by: .seconds(86_399)), limits: limits) == [1])
-        #expect(requests.reply(to: "r", at: start.advanced(by: .seconds(86_400)), limits: limits) == nil)
-        #expect(throws: Never.self) { try requests.makeRoom(at: start.advanced(by: .seconds(86_400)), limits: limits) }
-        #expect(requests.entries.isEmpty)
-    }
 }

@@ -53,6 +53,7 @@ struct SeededGenerator: RandomNumberGenerator {
             random = SeededGenerator(seed: seed)
             var limits = GrainLimits()
             limits.maximumLiveGrains = 4
+            limits.openRequests = 3
             catalog = try GrainCatalog(
                 [Counter.self], codec: codec, limits: limits, workflows: try WorkflowCatalog([], retention: .zero))
             let partitioner = try Partitioner(partitionCount: 1)
@@ -116,7 +117,8 @@ struct SeededGenerator: RandomNumberGenerator {
             for group in prepared.grouped() {
                 var job = GrainJob(
                     grain: group.grain, kind: catalog.kinds[group.grain.type]!, committed: state.grains[group.grain],
-                    live: state.liveGrain(group.grain), inputs: group.inputs, now: now, sequence: sequence,
+                    sealed: state.sealedRequests[group.grain] ?? [], live: state.liveGrain(group.grain),
+                    inputs: group.inputs, now: now, sequence: sequence,
                     retries: RetryPolicy())
                 try requireEqual(job.runImmediately(), true, "the counter's handlers do not suspend")
                 finished.append(job)
@@ -205,11 +207,17 @@ struct SeededGenerator: RandomNumberGenerator {
                         CommittedGrain.readable(try codec.read(GrainStateRecord.self, $0))
                     }
                     restored.restore(.grain(grain, value))
+                case .requests(let grain, let sequence):
+                    let chunk = try record.value.map {
+                        RequestChunk(sequence: sequence, try codec.read(SealedRequests.self, $0))
+                    }
+                    restored.restore(.requests(grain, sequence: sequence, chunk))
                 default: throw TimedOut(description: "an unexpected key")
                 }
             }
             restored.finishRestore()
             try requireEqual(records(restored), records(state), "a restore gives the committed state")
+            try requireEqual(requests(restored), requests(state), "the requests that are remembered")
             try requireEqual(restored.stateBytes, state.stateBytes, "its size")
             try requireEqual(restored.progress, state.progress, "its progress")
             state = restored
@@ -217,6 +225,10 @@ struct SeededGenerator: RandomNumberGenerator {
 
         private func records(_ state: PartitionState) -> [GrainID: GrainStateRecord] {
             state.grains.compactMapValues { if case .readable(let record) = $0 { record } else { nil } }
+        }
+
+        private func requests(_ state: PartitionState) -> [GrainID: [[RecordedRequest]]] {
+            state.sealedRequests.mapValues { $0.map(\.requests) }
         }
 
         private mutating func compareWithModel() throws {

@@ -58,6 +58,7 @@ package struct BatchOutput: Sendable {
                 commits.append(commit)
                 states.append(
                     origin.stateRecord(.grain(commit.grain), try commit.record.map { try origin.codec.encode($0) }))
+                states += try origin.requestRecords(of: commit)
             }
             for (input, verdict) in zip(job.inputs, job.verdicts) {
                 turnCount += 1
@@ -111,5 +112,14 @@ extension BatchOrigin {
     /// A record of this partition's changelog.
     package func stateRecord(_ key: ChangelogKey, _ value: [UInt8]?) -> ProducerRecord {
         ProducerRecord(topic: Topics.state, partition: partition, key: key.bytes, value: value)
+    }
+
+    fileprivate func requestRecords(of commit: GrainCommit) throws -> [ProducerRecord] {
+        var records = commit.requests.forgotten.map { stateRecord(.requests(commit.grain, sequence: $0), nil) }
+        if let chunk = commit.requests.sealed {
+            let key = ChangelogKey.requests(commit.grain, sequence: chunk.sequence)
+            records.append(stateRecord(key, try codec.encode(chunk.record)))
+        }
+        return records
     }
 }

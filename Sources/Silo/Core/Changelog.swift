@@ -12,6 +12,8 @@ package enum ChangelogKey: Sendable, Hashable {
     /// How far it has come.
     case progress
     case grain(GrainID)
+    /// Requests of a grain that were sealed by the commit of this sequence.
+    case requests(GrainID, sequence: Int64)
     /// A reserved key or grain id that this version does not know; it is left alone.
     case unknown([UInt8])
 
@@ -22,6 +24,10 @@ package enum ChangelogKey: Sendable, Hashable {
             self = .claim(silo: silo)
         } else if bytes == ChangelogKey.progress.bytes {
             self = .progress
+        } else if bytes.starts(with: ChangelogKey.requestsPrefix),
+            let requests = ChangelogKey(requests: bytes.dropFirst(ChangelogKey.requestsPrefix.count))
+        {
+            self = requests
         } else if bytes.first != 0, let text = String(validating: bytes, as: UTF8.self),
             let grain = try? GrainID(parsing: text)
         {
@@ -31,13 +37,22 @@ package enum ChangelogKey: Sendable, Hashable {
         }
     }
 
+    private init?(requests bytes: ArraySlice<UInt8>) {
+        guard let text = String(validating: bytes, as: UTF8.self), let slash = text.firstIndex(of: "/"),
+            let sequence = Int64(text[..<slash]), let grain = try? GrainID(parsing: String(text[slash...].dropFirst()))
+        else { return nil }
+        self = .requests(grain, sequence: sequence)
+    }
+
     private static let claimPrefix = Array("\0claim/".utf8)
+    private static let requestsPrefix = Array("\0requests/".utf8)
 
     package var bytes: [UInt8] {
         switch self {
         case .claim(let silo): ChangelogKey.claimPrefix + Array(silo.utf8)
         case .progress: Array("\0progress".utf8)
         case .grain(let grain): Array(grain.description.utf8)
+        case .requests(let grain, let sequence): ChangelogKey.requestsPrefix + Array("\(sequence)/\(grain)".utf8)
         case .unknown(let bytes): bytes
         }
     }
@@ -88,6 +103,6 @@ extension GrainStateRecord {
     /// About the memory that the envelope takes.
     package var footprint: Int {
         (state?.count ?? 0) + 128 + timers.reduce(0) { $0 + $1.name.utf8.count + 32 }
-            + requests.reduce(0) { $0 + $1.requestId.utf8.count + $1.reply.count + 64 }
+            + requests.reduce(0) { $0 + $1.footprint }
     }
 }

@@ -43,11 +43,12 @@ package struct GrainJob: Sendable {
 
     /// - Parameters:
     ///   - committed: the grain as it stands; `nil` if it has no state.
+    ///   - sealed: its requests that are not in its record.
     ///   - live: its decoded state, if it is at hand.
     ///   - sequence: the sequence of the commit that the batch will be.
     package init(
-        grain: GrainID, kind: any GrainKind, committed: CommittedGrain?, live: (any Grain)?, inputs: [TurnInput],
-        now: Timestamp, sequence: Int64, retries: RetryPolicy
+        grain: GrainID, kind: any GrainKind, committed: CommittedGrain?, sealed: [RequestChunk],
+        live: (any Grain)?, inputs: [TurnInput], now: Timestamp, sequence: Int64, retries: RetryPolicy
     ) {
         self.grain = grain
         self.kind = kind
@@ -62,8 +63,11 @@ package struct GrainJob: Sendable {
             (timers, requests) = ([], RecordedRequests())
         case .readable(let record):
             self.committed = record
-            (timers, requests, graveUntil) = (record.timers, RecordedRequests(record.requests), record.graveUntil)
-            if let live {
+            (timers, graveUntil) = (record.timers, record.graveUntil)
+            requests = RecordedRequests(record.requests, sealed: sealed)
+            if let damage = sealed.lazy.compactMap(\.damage).first {
+                value = .unreadable(GrainJob.quarantined(grain, damage))
+            } else if let live {
                 value = .committed(live)
             } else {
                 do {
@@ -153,7 +157,9 @@ package struct GrainJob: Sendable {
 
     /// What the job's turns change in the changelog; `nil` when that is nothing.
     package func commit() -> GrainCommit? {
-        if isBuried, case .absent = value, timers.isEmpty { return GrainCommit(grain: grain) }
+        if isBuried, case .absent = value, timers.isEmpty {
+            return GrainCommit(grain: grain, requests: requests.changes)
+        }
         var record =
             committed ?? GrainStateRecord(version: 0, committedAt: now, codec: kind.stateCodec)
         var live: (any Grain)?
@@ -166,17 +172,19 @@ package struct GrainJob: Sendable {
         case .absent:
             record = GrainStateRecord(version: 0, committedAt: now, codec: kind.stateCodec)
         }
+        var requests = requests
+        requests.seal(sequence: sequence, limits: kind.environment.limits)
         record.timers = timers
-        record.requests = requests.entries
+        record.requests = requests.open
         record.graveUntil = graveUntil
         if let committed {
-            guard !record.hasSameContent(as: committed) else { return nil }
+            guard requests.changes.sealed != nil || !record.hasSameContent(as: committed) else { return nil }
         } else if record.state == nil, graveUntil == nil {
             return nil
         }
         record.version = sequence
         record.committedAt = now
-        return GrainCommit(grain: grain, record: record, live: live)
+        return GrainCommit(grain: grain, record: record, requests: requests.changes, live: live)
     }
 
     // MARK: Steps
@@ -260,7 +268,7 @@ package struct GrainJob: Sendable {
         if case .absent = value, graveUntil == entry.dueAt {
             isBuried = true
             graveUntil = nil
-            requests = RecordedRequests()
+            requests.forgetAll()
         }
         return .skipped
     }

@@ -16,6 +16,10 @@ package struct GrainLimits: Sendable, Hashable {
     package var maximumRequests = 1_024
     /// The replies that one grain remembers, in bytes altogether. Default: 256 KiB.
     package var maximumRequestBytes = 256 << 10
+    /// As many requests, or as many bytes of replies, go to a record of their own, so that not every commit of the grain
+    /// repeats them. Default: 32, 16 KiB.
+    package var openRequests = 32
+    package var openRequestBytes = 16 << 10
     /// Below this age a request is never forgotten to make room: the caller is told `overloaded` instead. Above it, the
     /// oldest make room. Default: 10 s.
     package var minimumRequestAge = Duration.seconds(10)

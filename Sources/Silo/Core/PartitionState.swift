@@ -13,6 +13,7 @@ package struct GrainCommit: Sendable {
     package var grain: GrainID
     /// `nil` deletes the grain altogether: a tombstone.
     package var record: GrainStateRecord?
+    package var requests = RequestChanges()
     /// The decoded state, kept at hand.
     package var live: (any Grain)?
 }
@@ -20,6 +21,8 @@ package struct GrainCommit: Sendable {
 /// The committed state of a partition: what a restore of its changelog gives. Nothing here is ahead of Kafka.
 package struct PartitionState: Sendable {
     package private(set) var grains: [GrainID: CommittedGrain] = [:]
+    /// The requests that are remembered besides those in the grains' records, oldest first.
+    package private(set) var sealedRequests: [GrainID: [RequestChunk]] = [:]
     /// `nil` until the first transaction after the claim.
     package private(set) var progress: PartitionProgress?
     package private(set) var claims = PartitionClaims()
@@ -68,6 +71,9 @@ package struct PartitionState: Sendable {
             forgetSize(of: grain)
             grains[grain] = value
             addSize(of: grain)
+        case .requests(let grain, let sequence, let chunk):
+            forgetRequests(of: grain, sealedBy: sequence)
+            if let chunk { addRequests(chunk, of: grain) }
         }
     }
 
@@ -115,6 +121,8 @@ package struct PartitionState: Sendable {
     ///   again.
     package mutating func apply(_ commits: [GrainCommit], progress: PartitionProgress, fired: [TimerEntry] = []) {
         for commit in commits {
+            for sequence in commit.requests.forgotten { forgetRequests(of: commit.grain, sealedBy: sequence) }
+            if let chunk = commit.requests.sealed { addRequests(chunk, of: commit.grain) }
             let previous = grains[commit.grain]
             forgetSize(of: commit.grain)
             if let value = commit.live, let record = commit.record {
@@ -156,6 +164,19 @@ package struct PartitionState: Sendable {
         }
     }
 
+    private mutating func addRequests(_ chunk: RequestChunk, of grain: GrainID) {
+        sealedRequests[grain, default: []].append(chunk)
+        stateBytes += chunk.footprint
+    }
+
+    private mutating func forgetRequests(of grain: GrainID, sealedBy sequence: Int64) {
+        guard let place = sealedRequests[grain]?.firstIndex(where: { $0.sequence == sequence }),
+            let chunk = sealedRequests[grain]?.remove(at: place)
+        else { return }
+        stateBytes -= chunk.footprint
+        if sealedRequests[grain]?.isEmpty == true { sealedRequests[grain] = nil }
+    }
+
     private mutating func addSize(of grain: GrainID) {
         guard case .readable(let record) = grains[grain] else { return }
         stateBytes += record.footprint + grain.key.utf8.count
@@ -174,4 +195,6 @@ package enum RestoredItem: Sendable {
     case progress(PartitionProgress)
     /// `nil` is a tombstone.
     case grain(GrainID, CommittedGrain?)
+    /// `nil` is a tombstone.
+    case requests(GrainID, sequence: Int64, RequestChunk?)
 }

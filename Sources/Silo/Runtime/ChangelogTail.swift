@@ -141,10 +141,17 @@ final class ChangelogTail: Sendable {
             do {
                 return .grain(grain, .readable(try await fetched(GrainStateRecord.self, value)))
             } catch let error as AvroError {
-                logger.error(
-                    "a grain's state cannot be read: it is kept untouched and its calls fail",
-                    metadata: ["grain": "\(grain)", "offset": "\(record.offset)", "error": "\(error)"])
+                warn(of: grain, record, error)
                 return .grain(grain, .unreadable(reason: "\(error)"))
+            }
+        case .requests(let grain, let sequence):
+            guard let value = record.value else { return .requests(grain, sequence: sequence, nil) }
+            do {
+                let sealed = try await fetched(SealedRequests.self, value)
+                return .requests(grain, sequence: sequence, RequestChunk(sequence: sequence, sealed))
+            } catch let error as AvroError {
+                warn(of: grain, record, error)
+                return .requests(grain, sequence: sequence, RequestChunk(sequence: sequence, damage: "\(error)"))
             }
         case .unknown(let key):
             logger.warning(
@@ -152,6 +159,12 @@ final class ChangelogTail: Sendable {
                 metadata: ["key": "\(String(decoding: key, as: UTF8.self))", "offset": "\(record.offset)"])
             return nil
         }
+    }
+
+    private func warn(of grain: GrainID, _ record: ConsumedRecord, _ error: AvroError) {
+        logger.error(
+            "a grain's state cannot be read: it is kept untouched and its calls fail",
+            metadata: ["grain": "\(grain)", "offset": "\(record.offset)", "error": "\(error)"])
     }
 
     /// Decodes one of the partition's own records, without which it cannot be served.

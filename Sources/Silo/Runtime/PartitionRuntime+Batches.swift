@@ -211,7 +211,8 @@ extension PartitionRuntime {
                 guard let kind = context.catalog.kinds[group.grain.type] else { return nil }
                 return GrainJob(
                     grain: group.grain, kind: kind, committed: shared.state.grains[group.grain],
-                    live: shared.state.liveGrain(group.grain), inputs: group.inputs, now: now, sequence: sequence,
+                    sealed: shared.state.sealedRequests[group.grain] ?? [], live: shared.state.liveGrain(group.grain),
+                    inputs: group.inputs, now: now, sequence: sequence,
                     retries: context.retries)
             }
             return (jobs, sequence, now)

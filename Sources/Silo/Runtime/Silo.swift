@@ -186,6 +186,7 @@ package final class Silo: Service, GrainCallHandler {
         try await codec.register(GrainStateRecord.self, subject: "\(Topics.state)-\(GrainStateRecord.avroName)")
         try await codec.register(PartitionClaim.self, subject: "\(Topics.state)-\(PartitionClaim.avroName)")
         try await codec.register(PartitionProgress.self, subject: "\(Topics.state)-\(PartitionProgress.avroName)")
+        try await codec.register(SealedRequests.self, subject: "\(Topics.state)-\(SealedRequests.avroName)")
         try await codec.register(DeadLetter.self, subject: "\(Topics.deadLetters)-value")
         try await codec.register(GrainCommandRecord.self, subject: "\(Topics.commands)-value")
         try await codec.register(SiloHeartbeat.self, subject: "\(Topics.silos)-value")

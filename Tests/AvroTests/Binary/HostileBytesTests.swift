@@ -125,6 +125,14 @@ enum Sample {
                             sequence: 70, nextOffsets: ["agent-results": 12, "workflow-start-events": 1 << 33],
                             lastTime: .init(millisecondsSinceEpoch: time)))
                 )
+            case is SealedRequests.Type:
+                (
+                    record,
+                    encoded(
+                        SealedRequests(requests: [
+                            SealedRequest(requestId: "q", at: .init(millisecondsSinceEpoch: time), reply: [1])
+                        ]))
+                )
             case is SiloHeartbeat.Type: (record, encoded(SiloHeartbeat(silo: "s", generation: 7, sequence: 8)))
             case is WorkflowState.Type:
                 (

@@ -4,7 +4,8 @@ import Records
 /// Every generated record that is registered.
 let ownRecords: [any AvroRecord.Type] = [
     AgentResult.self, AgentTask.self, DeadLetter.self, GrainCommandRecord.self, GrainStateRecord.self,
-    PartitionClaim.self, PartitionProgress.self, SiloHeartbeat.self, WorkflowStartEvent.self, WorkflowState.self,
+    PartitionClaim.self, PartitionProgress.self, SealedRequests.self, SiloHeartbeat.self, WorkflowStartEvent.self,
+    WorkflowState.self,
 ]
 
 extension AvroRecord {
