@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import OrchestraCore
+import Synchronization
 import Testing
 import Transport
 
@@ -161,6 +162,30 @@ import Transport
                         #expect(a.network.acceptedCounters.connections + b.network.acceptedCounters.connections == 1)
                         #expect(a.network.acceptedCounters.calls == 1 && b.network.acceptedCounters.calls == 1)
                     }
+                }
+            }
+        }
+    }
+
+    /// The answer of its last call is also the end of a draining node's connection; the caller must not miss it.
+    @Test func aNodeThatDrainsHearsTheAnswersToItsOwnCalls() async throws {
+        let gate = Gate()
+        let (a, b) = (try TestNode("a"), try TestNode("b"))
+        try await withNodes([a, b]) {
+            let servers = [
+                CallServer(network: a.network, handler: ScriptedHandler.echo),
+                CallServer(network: b.network, handler: gate.handler),
+            ]
+            let client = CallClient(network: a.network, routing: { _ in b.address })
+            try await whileRunning(client) {
+                try await whileRunning(servers[1]) {
+                    let call = Task { try await client.handle(request(timeLeft: .seconds(60))) }
+                    try await eventually("it waits") { gate.waiting.load(ordering: .relaxed) == 1 }
+                    try await whileRunning(servers[0]) {}
+                    let begin = ContinuousClock.now
+                    gate.open()
+                    #expect(try await call.value.version == 1)
+                    #expect(ContinuousClock.now - begin < .seconds(10))
                 }
             }
         }

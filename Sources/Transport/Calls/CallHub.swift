@@ -161,8 +161,9 @@ final class CallHub: ConnectionUser, @unchecked Sendable {
 
     private func finish(_ call: PendingCall, _ result: Result<GrainCallReply, OrchestraError>) {
         call.id = nil
-        call.session?.callEnded()
         finished.append((call, result))
+        // Last: it may end the session, and with it all that would resume the caller later.
+        call.session?.callEnded()
     }
 
     /// Gives the bounds back for all calls that ended in this wake-up, then wakes their callers: in this order, so that
