@@ -6,8 +6,12 @@ SHELL := /bin/bash
 
 orchestra := .build/release/orchestra
 checks := --explicit-target-dependency-import-check error
+# With Swift's libraries linked in, the same work takes a sixth less processor time, and the binary runs without a
+# toolchain. lld, of the toolchain, because gold warns of what those libraries call. The same flags everywhere: others
+# would build everything anew.
+release := -c release --static-swift-stdlib -Xswiftc -use-ld=lld $(checks)
 
-.PHONY: help setup build up test conformance chaos failover fuzz sim lint format bench clean
+.PHONY: help setup build up run test conformance chaos failover fuzz sim lint format bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -16,16 +20,20 @@ setup:  ## install what the build needs and the machine lacks
 	@scripts/setup
 
 build: setup  ## build the release binary at .build/release/orchestra
-	@swift build -c release $(checks) --product orchestra
+	@swift build $(release) --product orchestra
 
 up: build  ## start a whole local cluster (ARGS='--ports auto' and the like); Ctrl-C stops it
 	@exec $(orchestra) up $(ARGS)
 
+run: setup  ## build one product for release and run it (PRODUCT=placement-sim ARGS='…')
+	@swift build $(release) --product $(PRODUCT)
+	@.build/release/$(PRODUCT) $(ARGS)
+
 test:  ## build and run all tests
 	@scripts/setup --tests
 	@swift build --build-tests $(checks)
-	@swift build -c release $(checks) --product orchestra
-	@swift build -c release $(checks) --product chaos-orchestra
+	@swift build $(release) --product orchestra
+	@swift build $(release) --product chaos-orchestra
 	@.build/debug/broker-fuzz
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/soak.py
@@ -41,12 +49,12 @@ conformance: build  ## certify the local broker and registry with foreign client
 
 chaos: build  ## break a cluster on purpose and prove that nothing was lost (SEED=n MINUTES=m)
 	@scripts/setup --tests
-	@swift build -c release $(checks) --product chaos-orchestra
+	@swift build $(release) --product chaos-orchestra
 	@Tests/Chaos/run $(if $(SEED),--seeds $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 failover: build  ## measure how long callers wait when a silo dies, leaves or joins
 	@scripts/setup --tests
-	@swift build -c release $(checks) --product chaos-orchestra
+	@swift build $(release) --product chaos-orchestra
 	@.venv/bin/python Tests/Chaos/failover.py
 
 fuzz:  ## throw mutated frames and record batches at the broker, under the address sanitizer (CASES=n)

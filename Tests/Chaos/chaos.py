@@ -79,7 +79,7 @@ def parse():
         if fault not in adversary.FAULTS:
             parser.error(f"no fault is named {fault!r}; there are: {', '.join(adversary.FAULTS)}")
     if not pathlib.Path(options.binary).exists():
-        parser.error(f"{options.binary} is missing: swift build -c release --product chaos-orchestra")
+        parser.error(f"{options.binary} is missing: run make chaos, which builds it")
     return options
 
 
