@@ -116,7 +116,7 @@ let package = Package(
             [
                 "Agents", "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore",
                 "Membership", "MembershipNetwork", "Placement", "Records", "Silo", "Transport", argumentParser,
-                configuration, lifecycle, logging, nio, nioHTTP1, nioPosix, unixSignals,
+                configuration, coreMetrics, lifecycle, logging, nio, nioHTTP1, nioPosix, unixSignals,
             ]),
         .executableTarget(name: "OrchestraCommand", dependencies: ["Orchestra"], swiftSettings: settings),
         .executableTarget(
@@ -125,6 +125,9 @@ let package = Package(
             name: "TransportBenchmark",
             dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
             path: "Benchmarks/TransportBenchmark", swiftSettings: settings),
+        .executableTarget(
+            name: "StreamBenchmark", dependencies: ["Avro", "Orchestra", "OrchestraCore"],
+            path: "Benchmarks/StreamBenchmark", exclude: ["Schemas"], swiftSettings: settings),
         .executableTarget(
             name: "AvroBenchmark", dependencies: ["Avro", "CAvro", "OrchestraCore", "Records"],
             path: "Benchmarks/AvroBenchmark", swiftSettings: settings),
@@ -186,7 +189,10 @@ let package = Package(
             ]),
         tests(
             "OrchestraTests",
-            ["HTTPClient", "Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, lifecycle, logging]),
+            [
+                "HTTPClient", "Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, coreMetrics, lifecycle,
+                logging,
+            ]),
         tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]

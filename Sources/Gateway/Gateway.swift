@@ -41,17 +41,19 @@ package final class Gateway: Service {
     ///     ``CallClient``.
     ///   - members: what `GET /v1/cluster/members` answers, as JSON; `nil`: not found.
     ///   - placement: what `GET /v1/cluster/placement` answers, likewise.
+    ///   - metricsPage: what `GET /metrics` answers; `nil`: not found.
     ///   - logger: for the start, and for what keeps the gateway from working.
     package convenience init(
         _ configuration: GatewayConfiguration, producer: Producer, codec: RecordCodec, calls: any GrainCallHandler,
         workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil,
         members: (@Sendable () async throws -> [UInt8])? = nil,
-        placement: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
+        placement: (@Sendable () async throws -> [UInt8])? = nil, metricsPage: MetricsPage? = nil,
+        logger: Logger
     ) {
         let sink = KafkaStartEventSink(configuration, producer: producer, codec: codec, logger: logger)
         self.init(
             configuration, sink: sink, calls: calls, workflows: workflows, siloObstacle: siloObstacle,
-            members: members, placement: placement, logger: logger)
+            members: members, placement: placement, metricsPage: metricsPage, logger: logger)
     }
 
     /// A gateway with another way to write start events.
@@ -59,7 +61,8 @@ package final class Gateway: Service {
         _ configuration: GatewayConfiguration, sink: any StartEventSink, calls: any GrainCallHandler,
         workflows: [WorkflowDefinition], siloObstacle: (@Sendable () -> String?)? = nil,
         members: (@Sendable () async throws -> [UInt8])? = nil,
-        placement: (@Sendable () async throws -> [UInt8])? = nil, logger: Logger
+        placement: (@Sendable () async throws -> [UInt8])? = nil, metricsPage: MetricsPage? = nil,
+        logger: Logger
     ) {
         self.configuration = configuration
         self.sink = sink
@@ -79,7 +82,7 @@ package final class Gateway: Service {
                 waits: Admission(maximumCount: limits.maximumWaits, maximumBytes: 0)),
             definitions: workflows.sorted { $0.name < $1.name },
             obstacles: { [sink.obstacle, siloObstacle()].compactMap(\.self) }, members: members,
-            placement: placement, metrics: GatewayMetrics(), logger: logger)
+            placement: placement, metricsPage: metricsPage, metrics: GatewayMetrics(), logger: logger)
     }
 
     /// - Returns: the port, once the gateway listens.

@@ -1,6 +1,17 @@
 import Metrics
 import Synchronization
 
+/// The metrics of the whole node, as its monitoring reads them.
+package struct MetricsPage: Sendable {
+    package var contentType: String
+    package var text: @Sendable () -> String
+
+    package init(contentType: String, text: @escaping @Sendable () -> String) {
+        self.contentType = contentType
+        self.text = text
+    }
+}
+
 /// Counts and times requests by what they asked for and how they were answered (`orchestra_gateway_*`).
 final class GatewayMetrics: Sendable {
     private struct Key: Hashable {

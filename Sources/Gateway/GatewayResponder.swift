@@ -20,6 +20,8 @@ struct GatewayResponder: HTTPResponder {
     let members: (@Sendable () async throws -> [UInt8])?
     /// Where the partitions are, as JSON; `nil` for a gateway that is no member itself.
     let placement: (@Sendable () async throws -> [UInt8])?
+    /// What `GET /metrics` answers.
+    let metricsPage: MetricsPage?
     let metrics: GatewayMetrics
     let logger: Logger
 
@@ -67,6 +69,9 @@ struct GatewayResponder: HTTPResponder {
             return .json(.ok, .object([("workflows", .array(definitions.map(\.json)))]))
         case .members: return try await describe(members)
         case .placement: return try await describe(placement)
+        case .metrics:
+            guard let page = metricsPage else { throw Problem(.notFound, "notFound", "this gateway tells no metrics") }
+            return .encoded(.ok, ByteBuffer(string: page.text()), contentType: page.contentType)
         case .live:
             return .json(.ok, .object([("status", .string("live"))]))
         case .ready:
@@ -77,7 +82,7 @@ struct GatewayResponder: HTTPResponder {
     /// Of what a gateway can tell only as a member of a cluster.
     private func describe(_ json: (@Sendable () async throws -> [UInt8])?) async throws -> Response {
         guard let json else { throw Problem(.notFound, "notFound", "this gateway is no member of a cluster") }
-        return .json(.ok, encoded: ByteBuffer(bytes: try await json()))
+        return .encoded(.ok, ByteBuffer(bytes: try await json()))
     }
 
     private func ready() throws(Problem) -> Response {

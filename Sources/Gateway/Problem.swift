@@ -74,12 +74,12 @@ extension Response {
     static func json(
         _ status: HTTPResponse.Status, _ body: JSONValue, contentType: String = "application/json"
     ) -> Response {
-        json(status, encoded: body.encoded(), contentType: contentType)
+        encoded(status, body.encoded(), contentType: contentType)
     }
 
-    /// The same for JSON that is encoded already.
-    static func json(
-        _ status: HTTPResponse.Status, encoded body: ByteBuffer, contentType: String = "application/json"
+    /// The same for a body that is encoded already.
+    static func encoded(
+        _ status: HTTPResponse.Status, _ body: ByteBuffer, contentType: String = "application/json"
     ) -> Response {
         var headers = HTTPFields()
         headers.reserveCapacity(8)

@@ -8,6 +8,7 @@ enum Route: Sendable, Hashable {
     case definitions
     case members
     case placement
+    case metrics
     case live
     case ready
 
@@ -20,6 +21,7 @@ enum Route: Sendable, Hashable {
         case .definitions: "definitions"
         case .members: "members"
         case .placement: "placement"
+        case .metrics: "metrics"
         case .live: "live"
         case .ready: "ready"
         }
@@ -48,6 +50,8 @@ enum Route: Sendable, Hashable {
             self = try Route.choose(method, path, [.get: .members])
         case ["v1", "cluster", "placement"]:
             self = try Route.choose(method, path, [.get: .placement])
+        case ["metrics"]:
+            self = try Route.choose(method, path, [.get: .metrics])
         case ["health", "live"]:
             self = try Route.choose(method, path, [.get: .live])
         case ["health", "ready"]:
@@ -58,7 +62,7 @@ enum Route: Sendable, Hashable {
                 nextStep: "the API is POST /v1/workflows, GET and DELETE /v1/workflows/{id}, "
                     + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, "
                     + "GET /v1/cluster/placement, "
-                    + "GET /health/live, /health/ready")
+                    + "GET /metrics, /health/live, /health/ready")
         }
     }
 

@@ -13,7 +13,8 @@ import Transport
         members: @escaping @Sendable () async throws -> [UInt8], _ body: (String, HTTPClient) async throws -> Void
     ) async throws {
         let server = AdminServer(
-            listen: HostAndPort(host: "127.0.0.1", port: 0), pages: ["/v1/cluster/members": members],
+            listen: HostAndPort(host: "127.0.0.1", port: 0),
+            pages: ["/v1/cluster/members": AdminServer.Page(make: members)],
             logger: Logger(label: "test"))
         let http = HTTPClient()
         try await withThrowingTaskGroup(of: Void.self) { group in

@@ -27,6 +27,9 @@ struct BrokerCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where the schema registry answers (registry.listen).", valueName: "host:port"))
     var registryListen: String?
 
+    @Option(help: ArgumentHelp("Where to answer GET /metrics (admin.listen).", valueName: "host:port"))
+    var adminListen: String?
+
     @Flag(help: "Flush each commit to the disk before it is acknowledged (broker.fsync).")
     var fsync = false
 
@@ -50,6 +53,7 @@ struct BrokerCommand: AsyncParsableCommand {
             .init(ConfigurationKeys.brokerListen, "--listen", listen),
             .init(ConfigurationKeys.brokerFsync, "--fsync", fsync ? "on" : nil),
             .init(ConfigurationKeys.registryListen, "--registry-listen", registryListen),
+            .init(ConfigurationKeys.adminListen, "--admin-listen", adminListen),
         ]
         try await NodeProcess.run(
             role: "broker", supervision: supervision, load: { try options.load(flags) }, build: build)
@@ -73,10 +77,12 @@ struct BrokerCommand: AsyncParsableCommand {
             services.append(local)
             registry = local
         }
+        let admin = context.makeAdminServer(nil, isReady: { true })
+        services.append(admin)
         return NodeServices(
             services: services,
             ready: { [registry, withoutKafka] in
-                var addresses: [String: String] = [:]
+                var addresses = ["admin": "http://\(try await admin.address())"]
                 if !withoutKafka {
                     addresses["kafka"] = "\(HostAndPort(host: address.host, port: try await broker.boundPort()))"
                 }

@@ -63,7 +63,8 @@ extension GatewayCommand {
             producer: producer, codec: context.makeCodec(http: http), calls: silos,
             workflows: ApplicationDefinition.current.workflows, siloObstacle: { silos.obstacle },
             members: membership.members,
-            placement: { try await silos.placement().json }, logger: context.logger("gateway"))
+            placement: { try await silos.placement().json }, metricsPage: context.metricsPage,
+            logger: context.logger("gateway"))
         return NodeServices(
             services: [membership.network, calls, gateway, silos, membership.service],
             ready: {

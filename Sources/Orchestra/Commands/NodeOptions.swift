@@ -16,7 +16,8 @@ struct NodeOptions: ParsableArguments {
     var joinDNS: String?
 
     @Option(
-        help: ArgumentHelp("Where to answer GET /v1/cluster/members (admin.listen).", valueName: "host:port"))
+        help: ArgumentHelp(
+            "Where to answer GET /metrics and GET /v1/cluster/members (admin.listen).", valueName: "host:port"))
     var adminListen: String?
 
     var flags: [ConfigurationFlag?] {

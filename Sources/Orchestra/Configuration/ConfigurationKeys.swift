@@ -83,8 +83,10 @@ enum ConfigurationKeys {
         help: "Where an agent or a gateway is reached by other nodes, which look whether it is alive; on several "
             + "machines 0.0.0.0:0 or a certain port. Silos use silo.listen.")
     static let adminListen = ConfigurationKey<HostAndPort>.address(
-        "admin.listen", default: "127.0.0.1:0", usedBy: ["silo", "agent", "member"],
-        help: "Where a node that is no gateway answers GET /v1/cluster/members, /health/live and /health/ready.")
+        "admin.listen", default: "127.0.0.1:0", usedBy: ["silo", "agent", "member", "broker"],
+        help:
+            "Where a node that is no gateway answers GET /metrics, /v1/cluster/members, /health/live and /health/ready."
+    )
     static let clusterTLSCertificate = ConfigurationKey<String>.text(
         "cluster.tls.certificate", allowed: "a PEM file", usedBy: networkUsers,
         help: "This node's certificate, for TLS between nodes; needs cluster.tls.key and cluster.tls.trust too.")

@@ -1,3 +1,4 @@
+import Gateway
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -6,8 +7,8 @@ import OrchestraCore
 import ServiceLifecycle
 import Transport
 
-/// The small HTTP port of a node that is no gateway: who the members are, where the partitions
-/// are, and whether the process is alive.
+/// The small HTTP port of a node that is no gateway: who the members are, where the partitions are, its metrics, and
+/// whether the process is alive.
 final class AdminServer: Service {
     /// Connections at once; more are closed.
     private static let maximumConnections = 64
@@ -19,8 +20,12 @@ final class AdminServer: Service {
     private let logger: Logger
     private let bound = Transport.OneShot<Int>()
 
-    /// Makes an answer, as JSON. If it throws, the answer is 503.
-    typealias Page = @Sendable () async throws -> [UInt8]
+    /// What a path answers.
+    struct Page: Sendable {
+        var contentType = "application/json"
+        /// If it throws, the answer is 503.
+        var make: @Sendable () async throws -> [UInt8]
+    }
 
     /// - Parameters:
     ///   - listen: port 0 takes a free one.
@@ -127,10 +132,10 @@ final class AdminServer: Service {
                 return Self.send(.notFound, #"{"title":"there is \#(known.joined(separator: ", "))"}"#, on: channel)
             }
             let promise = channel.eventLoop.makePromise(of: [UInt8].self)
-            promise.completeWithTask(page)
+            promise.completeWithTask(page.make)
             promise.futureResult.whenComplete { result in
                 switch result {
-                case .success(let json): Self.send(.ok, json, on: channel)
+                case .success(let body): Self.send(.ok, body, page.contentType, on: channel)
                 case .failure:
                     Self.send(.serviceUnavailable, #"{"title":"this node cannot answer that yet"}"#, on: channel)
                 }
@@ -138,12 +143,15 @@ final class AdminServer: Service {
         }
 
         private static func send(_ status: HTTPResponseStatus, _ body: String, on channel: any Channel) {
-            send(status, Array(body.utf8), on: channel)
+            let contentType = status == .ok ? "application/json" : "application/problem+json"
+            send(status, Array(body.utf8), contentType, on: channel)
         }
 
-        private static func send(_ status: HTTPResponseStatus, _ body: [UInt8], on channel: any Channel) {
+        private static func send(
+            _ status: HTTPResponseStatus, _ body: [UInt8], _ contentType: String, on channel: any Channel
+        ) {
             let headers: HTTPHeaders = [
-                "content-type": status == .ok ? "application/json" : "application/problem+json",
+                "content-type": contentType,
                 "content-length": "\(body.count)", "cache-control": "no-store", "connection": "close",
             ]
             let head = HTTPResponseHead(version: .http1_1, status: status, headers: headers)
@@ -153,5 +161,11 @@ final class AdminServer: Service {
             sent.futureResult.whenComplete { _ in channel.close(promise: nil) }
             channel.writeAndFlush(HTTPServerResponsePart.end(nil), promise: sent)
         }
+    }
+}
+
+extension AdminServer.Page {
+    init(_ page: MetricsPage) {
+        self.init(contentType: page.contentType) { Array(page.text().utf8) }
     }
 }

@@ -1,6 +1,7 @@
 import Avro
 import EventLog
 import Foundation
+import Gateway
 import HTTPClient
 import Logging
 import OrchestraCore
@@ -43,6 +44,13 @@ struct NodeContext: Sendable {
 
     func makeCodec(http: HTTPClient) -> RecordCodec {
         RecordCodec(registry: SchemaRegistryClient(configuration, http: http))
+    }
+
+    /// What the node answers at `/metrics`.
+    var metricsPage: MetricsPage {
+        MetricsPage(contentType: PrometheusRegistry.contentType) { [nodeID, role] in
+            NodeMetrics.text(node: nodeID, role: role)
+        }
     }
 
     func logger(_ label: String) -> Logger { Logger(label: label) }

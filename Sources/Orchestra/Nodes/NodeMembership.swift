@@ -37,20 +37,23 @@ extension NodeContext {
     }
 
     /// - Parameters:
+    ///   - membership: `nil` for a node that is no member of a cluster.
     ///   - isReady: whether the node does its work; `GET /health/ready` answers 503 until then.
     ///   - placement: what `GET /v1/cluster/placement` answers; `nil`: not found.
     func makeAdminServer(
-        _ membership: NodeMembership, isReady: @escaping @Sendable () async throws -> Bool,
-        placement: AdminServer.Page? = nil
+        _ membership: NodeMembership?, isReady: @escaping @Sendable () async throws -> Bool,
+        placement: (@Sendable () async throws -> [UInt8])? = nil
     ) -> AdminServer {
-        var pages = ["/v1/cluster/members": membership.members]
-        pages["/health/ready"] = {
+        var pages: [String: AdminServer.Page] = [:]
+        pages["/metrics"] = AdminServer.Page(metricsPage)
+        pages["/health/ready"] = AdminServer.Page {
             guard try await isReady() else {
                 throw OrchestraError(.unavailable, "this node is not ready", nextStep: "ask again in a moment")
             }
             return Array(#"{"status":"ready"}"#.utf8)
         }
-        pages["/v1/cluster/placement"] = placement
+        pages["/v1/cluster/members"] = membership.map { AdminServer.Page(make: $0.members) }
+        pages["/v1/cluster/placement"] = placement.map { AdminServer.Page(make: $0) }
         return AdminServer(
             listen: configuration[ConfigurationKeys.adminListen], pages: pages, logger: logger("admin"))
     }

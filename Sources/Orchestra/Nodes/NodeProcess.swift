@@ -33,6 +33,7 @@ enum NodeProcess {
     ) async throws {
         // A peer that closes its end must be an error of that write, not the end of this process.
         signal(SIGPIPE, SIG_IGN)
+        NodeMetrics.start()
         let link = try supervision.link()
         do {
             let configuration = try load()
