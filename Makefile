@@ -72,8 +72,12 @@ lint:  ## check formatting, scripts, generated code and the rules of the code ba
 format:  ## rewrite the Swift sources in the project's format
 	@swift format --in-place --recursive Package.swift Sources Tests Examples Benchmarks
 
-bench: build  ## measure against the floors, in one run
+bench: build  ## measure against the floors: calls, streams, workflows
 	@scripts/setup --tests
+	@swift build $(release) --product TransportBenchmark
+	@.build/release/TransportBenchmark
+	@swift build $(release) --product StreamBenchmark
+	@Benchmarks/streams
 	@Benchmarks/run
 
 clean:  ## remove build products (not data)

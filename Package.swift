@@ -193,7 +193,7 @@ let package = Package(
                 "HTTPClient", "Orchestra", "OrchestraCore", "Silo", "Transport", argumentParser, coreMetrics, lifecycle,
                 logging,
             ]),
-        tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "poison.py"]),
+        tests("ClusterTests", ["HTTPClient", "OrchestraCommand"], exclude: ["ledger.py", "metrics.py", "poison.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -59,6 +59,27 @@ extension ClusterTests {
         }
 
         @Test(.timeLimit(.minutes(3)))
+        func everyProcessTellsItsMetrics() async throws {
+            try await withCluster { cluster in
+                _ = try await cluster.outcome(of: try await cluster.accepted("One. Two. Three."))
+                let bases = cluster.description.gateways + cluster.description.admin.values
+                let reader = try ChildProcess(
+                    Files.python, [Files.metrics.path] + bases.map { $0 + "/metrics" }, folder: cluster.folder)
+                let output = try await reader.result(within: .seconds(30)).output
+                let families = try JSONDecoder().decode([String: [String]].self, from: Data(output.utf8))
+                #expect(families.count == cluster.description.pids.count, "one page for each process: \(families.keys)")
+                let expected = [
+                    "orchestra_gateway_request_seconds", "orchestra_silo_turns", "orchestra_silo_commit_time_seconds",
+                    "orchestra_broker_requests", "orchestra_membership_members",
+                    "gen_ai_client_operation_duration_seconds",
+                ]
+                let all = Set(families.values.flatMap(\.self))
+                for name in expected { #expect(all.contains(name), "\(name) is not among \(all.sorted())") }
+                #expect(families.values.allSatisfy { $0.contains("process_cpu_seconds") })
+            }
+        }
+
+        @Test(.timeLimit(.minutes(3)))
         func theSameIdempotencyKeyIsTheSameWorkflow() async throws {
             try await withCluster(arguments: ["--gateways", "2"]) { cluster in
                 let identifiers = try await withThrowingTaskGroup(of: String.self) { group in

@@ -18,7 +18,8 @@ import Transport
     private var state: ClusterState {
         ClusterState(
             ready: true, kafka: "127.0.0.1:1", registry: "http://127.0.0.1:2", gateways: ["http://127.0.0.1:3"],
-            silos: ["127.0.0.1:4"], pids: ["broker": 5], pid: 6, dataDirectory: ".orchestra")
+            silos: ["127.0.0.1:4"], admin: ["silo-1": "http://127.0.0.1:7"], pids: ["broker": 5], pid: 6,
+            dataDirectory: ".orchestra")
     }
 
     // MARK: Lock and state
@@ -48,7 +49,8 @@ import Transport
     @Test func theStateIsOneLineOfJSON() throws {
         let text = String(decoding: try state.json(), as: UTF8.self)
         #expect(
-            text == #"{"dataDirectory":".orchestra","gateways":["http://127.0.0.1:3"],"kafka":"127.0.0.1:1","#
+            text
+                == #"{"admin":{"silo-1":"http://127.0.0.1:7"},"dataDirectory":".orchestra","gateways":["http://127.0.0.1:3"],"kafka":"127.0.0.1:1","#
                 + #""pid":6,"pids":{"broker":5},"ready":true,"registry":"http://127.0.0.1:2","silos":["127.0.0.1:4"]}"#)
     }
 

@@ -69,6 +69,10 @@ struct ConsoleReporter: ClusterReporter {
             "  logs      \(state.dataDirectory)/logs",
         ]
         if !gateway.isEmpty {
+            lines.append(
+                "  metrics   \(gateway)/metrics; the others' addresses are in \(state.dataDirectory)/cluster.json")
+        }
+        if !gateway.isEmpty {
             lines += [
                 "", "Summarize a text:", "",
                 "  \(programName.shellQuoted) run\(directory) --file README.md", "",

@@ -22,6 +22,8 @@ final class ClusterProcess {
     /// Counts the lives of each child: a report of an earlier life is out of date.
     private var lives: [String: Int] = [:]
     private var failures: [String: String] = [:]
+    /// Where children answer for their administration.
+    private var admins: [String: String] = [:]
     private var isReady = false
     private let start = ContinuousClock.now
     private let inputs: AsyncStream<Input>
@@ -114,7 +116,8 @@ final class ClusterProcess {
         case .child(let name, let life, let report):
             guard lives[name] == life else { return nil }
             switch report {
-            case .said(.ready):
+            case .said(.ready(let addresses)):
+                admins[name] = addresses["admin"]
                 return .ready(name)
             case .said(.failed(let reason)):
                 failures[name] = reason
@@ -163,7 +166,7 @@ final class ClusterProcess {
     private var state: ClusterState {
         ClusterState(
             ready: isReady, kafka: plan.kafka, registry: ResolvedConfiguration.coverUserInformation(in: plan.registry),
-            gateways: plan.gateways, silos: plan.silos, pids: supervisor.processIDs, pid: getpid(),
+            gateways: plan.gateways, silos: plan.silos, admin: admins, pids: supervisor.processIDs, pid: getpid(),
             dataDirectory: directory.path)
     }
 

@@ -94,6 +94,8 @@ struct ClusterState: Codable, Sendable, Equatable {
     var registry: String
     var gateways: [String]
     var silos: [String]
+    /// Where the other processes answer `GET /metrics`, by name; gateways do so at their own address.
+    var admin: [String: String]
     /// The children that run now, by name; a child that is being restarted is missing.
     var pids: [String: Int32]
     /// The supervisor.

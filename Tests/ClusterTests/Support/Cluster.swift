@@ -9,6 +9,7 @@ final class Cluster: Sendable {
         var kafka: String
         var registry: String
         var gateways: [String]
+        var admin: [String: String]
         var silos: [String]
         var pids: [String: Int32]
     }

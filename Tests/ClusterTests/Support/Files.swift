@@ -16,6 +16,7 @@ enum Files {
     /// The Python environment that `scripts/setup --tests` makes.
     static let python = root.appending(path: ".venv/bin/python")
 
+    static let metrics = root.appending(path: "Tests/ClusterTests/metrics.py")
     static let ledger = root.appending(path: "Tests/ClusterTests/ledger.py")
 
     /// A new empty folder; the caller removes it.
