@@ -61,6 +61,10 @@ package struct MembershipSettings: Sendable {
     package var arrivalSettleTime: Duration = .milliseconds(100)
     /// The shortest time between two changes of load by one node, to which two seconds per member are added.
     package var describeInterval: Duration = .seconds(5)
+    /// A load is told when it differs by so much from what was told last: a tenth of the scale.
+    package var loadStep = 26
+    /// A smaller difference is told too, but only ten times as seldom, and not at all below this hundredth of the scale.
+    package var loadDrift = 3
     /// How late a wake-up must be for the node to conclude that it was itself paused.
     package var stallThreshold: Duration = .milliseconds(250)
     /// A node that hears nothing from anybody accuses nobody for this long.
