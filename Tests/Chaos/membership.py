@@ -6,7 +6,7 @@ Each round one member is killed (SIGKILL) or frozen (SIGSTOP); the clock stops w
 published a view without it. Then the network is split into two halves, for longer than it takes them to give each
 other up, and healed; the clock stops when every member's view has all members again. Nobody else may be lost meanwhile.
 
-    Tests/Chaos/membership.py [--nodes N] [--rounds R] [--partition SECONDS]
+    Tests/Chaos/membership.py [--nodes N] [--rounds R] [--partition SECONDS] [--binary PATH]
 
 Exit status: 0 goals met, 1 not. Benchmarks/membership measures more, beside serf.
 """
@@ -58,7 +58,8 @@ class Member:
 class Members:
     """Processes of one kind. Subclasses say how one is started and how its words are understood."""
 
-    def __init__(self, folder, count, network):
+    def __init__(self, folder, count, network, binary):
+        self.binary = binary
         self.folder, self.network = pathlib.Path(folder), network
         self.changed = threading.Condition()
         self.threads = []
@@ -184,8 +185,7 @@ class Orchestra(Members):
     kind = "orchestra"
 
     def __init__(self, folder, count, network, binary=BINARY):
-        super().__init__(folder, count, network)
-        self.binary = binary
+        super().__init__(folder, count, network, binary)
         self.ports = {name: network.port(member.address, 7600) for name, member in self.members.items()}
 
     @property
@@ -212,7 +212,7 @@ class Orchestra(Members):
         return view
 
 
-def run(nodes, rounds, partition):
+def run(nodes, rounds, partition, binary):
     isolated = isolation.enter()
     network = networks.Network() if isolated else networks.Loopback(isolation.loopback_network())
     folder, missed = tempfile.mkdtemp(prefix="membership-"), 0
@@ -223,7 +223,7 @@ def run(nodes, rounds, partition):
         print(f"{'ok   ' if took <= goal else 'MISSED'} {what}: {took:.2f} s, goal {goal} s", flush=True)
 
     try:
-        with Orchestra(folder, nodes, network) as members:
+        with Orchestra(folder, nodes, network, binary) as members:
             members.start_all()
             for signal_name in SIGNALS:
                 times = members.rounds(signal_name, rounds)
@@ -250,8 +250,9 @@ def main():
     parser.add_argument("--nodes", type=int, default=6, help="how many members (default 6)")
     parser.add_argument("--rounds", type=int, default=3, help="of each signal (default 3)")
     parser.add_argument("--partition", type=float, default=12, help="seconds (default 12)")
+    parser.add_argument("--binary", default=BINARY, help="the orchestra to run (default the release build)")
     options = parser.parse_args()
-    return run(options.nodes, options.rounds, options.partition)
+    return run(options.nodes, options.rounds, options.partition, options.binary)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,16 @@ import Testing
         #expect(Set(taken.map(\.record.id)).count == 100)
     }
 
+    @Test func newsThatIsLargerThanAllTheRoomGoesAlone() {
+        var queue = queue(1)
+        let long = (0..<4).map { MemberDescription.Label(name: "\($0)", value: String(repeating: "x", count: 200)) }
+        queue.add(News(record: record("node-9", labels: long)), from: nil, limit: 512)
+        let messages = (0..<2).map { _ in queue.take(for: peers[0], byteLimit: 300, sendLimit: 30).map(\.record.id.name)
+        }
+        #expect(messages == [["node-0"], ["node-9"]])
+        #expect(!queue.hasNews(for: peers[0]))
+    }
+
     @Test func newsDoesNotGoBackToWhereItCameFrom() {
         var queue = queue(0)
         let news = News(record: record("node-1"))

@@ -43,6 +43,9 @@ package struct MembershipSettings: Sendable {
     package var syncTimeout: Duration = .seconds(3)
     /// The records in one message of a synchronisation, in bytes, roughly.
     package var syncChunkBytes = 8192
+    /// More records than this, in bytes, are in no message of a synchronisation. Names that fall into one bucket by
+    /// chance stay far below it even in the largest cluster; those that somebody has chosen need not.
+    package var syncMessageBytes = 64 * 1024
 
     /// Between attempts to reach a dead member again, for clusters of up to 64 members; longer for larger ones.
     package var deadRetryInterval: Duration = .seconds(8)
