@@ -128,7 +128,8 @@ class Reader:
     def tags(self):
         for _ in range(self.uvarint()):
             self.uvarint()
-            self.at += self.uvarint()
+            length = self.uvarint()
+            self.at += length
 
 
 class Closed(OSError):
@@ -353,7 +354,8 @@ class Connection:
         for _ in range(reader.uvarint() - 1):
             answer["members"].append(reader.compact())
             reader.compact()
-            reader.at += reader.uvarint() - 1
+            length = reader.uvarint() - 1
+            reader.at += length
             reader.tags()
         return answer
 
