@@ -78,7 +78,7 @@ import Testing
     @Test func theShortestSuspicionGrowsLittleBeyondAThousandSilos() {
         let shortest = [100, 1_000, 10_000].map { settings.suspicionBounds(siloCount: $0).shortest }
         let timeout = settings.probeTimeout
-        let expected = [6.0, 9.0, 10.0].map { timeout.scaled(by: $0) }
+        let expected = [6.0, 9.0, 9.5].map { timeout.scaled(by: $0) }
         for (found, wanted) in zip(shortest, expected) { #expect(abs((found - wanted).microseconds) < 100) }
     }
 
