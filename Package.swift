@@ -94,7 +94,7 @@ let package = Package(
         .target(
             name: "MembershipNetwork",
             dependencies: [
-                "Membership", "OrchestraCore", "Transport", lifecycle, logging, metrics, nio, nioPosix,
+                "Membership", "OrchestraCore", "Transport", coreMetrics, lifecycle, logging, metrics, nio, nioPosix,
             ], path: "Sources/Membership/Network", swiftSettings: settings),
         library(
             "Silo",
@@ -156,7 +156,10 @@ let package = Package(
         tests("MembershipTests", ["Membership"]),
         tests(
             "MembershipNetworkTests",
-            ["Membership", "MembershipNetwork", "OrchestraCore", "Transport", lifecycle, logging, nio]),
+            [
+                "Membership", "MembershipNetwork", "OrchestraCore", "Transport", coreMetrics, lifecycle, logging,
+                metricsTestKit, nio,
+            ]),
         tests("SimulationTests", ["Membership", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore"]),
         tests("PlacementTests", ["OrchestraCore", "Placement"]),

@@ -23,6 +23,9 @@ package struct LocalBrokerConfiguration: Sendable {
         package var maximumTailBytes = 8 << 20
         package var maximumPartitionsPerTopic: Int32 = 10_000
         package var maximumPartitions = 100_000
+        /// Producer ids that partitions remember, to recognise what is sent twice: each partition counts for itself.
+        /// Beyond, those that were silent longest are forgotten; checked by maintenance.
+        package var maximumProducers = 200_000
 
         package init() {}
     }

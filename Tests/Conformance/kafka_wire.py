@@ -128,7 +128,8 @@ class Reader:
     def tags(self):
         for _ in range(self.uvarint()):
             self.uvarint()
-            self.at += self.uvarint()
+            length = self.uvarint()
+            self.at += length
 
 
 class Closed(OSError):
@@ -332,3 +333,41 @@ class Connection:
     def heartbeat(self, group, generation, member):
         reader = self.call(12, 2, string(group) + struct.pack(">i", generation) + string(member))
         return reader.take("ih")[1]
+
+    # ApiVersions v0: {api: (oldest, newest version)}
+    def api_versions(self):
+        reader = self.call(18, 0, b"")
+        error = reader.take("h")
+        assert error == 0, f"error {error}"
+        return {api: (oldest, newest) for api, oldest, newest in (reader.take("hhh") for _ in range(reader.take("i")))}
+
+    # JoinGroup v9 of a static member: dict
+    def join_static(self, group, instance, member="", session=10000, metadata=b"\0"):
+        body = compact(group) + struct.pack(">ii", session, 10000) + compact(member) + compact(instance)
+        body += compact("consumer") + uvarint(2) + compact("range") + uvarint(len(metadata) + 1) + metadata + b"\0"
+        reader = self.call(11, 9, body + compact("a reason") + b"\0", flexible=True)
+        reader.take("i")
+        answer = {"error": reader.take("h"), "generation": reader.take("i")}
+        reader.compact(), reader.compact()
+        answer.update(leader=reader.compact(), skip=reader.take("?"), member=reader.compact())
+        answer["members"] = []
+        for _ in range(reader.uvarint() - 1):
+            answer["members"].append(reader.compact())
+            reader.compact()
+            length = reader.uvarint() - 1
+            reader.at += length
+            reader.tags()
+        return answer
+
+    # SyncGroup v5 of a static member: (error, assignment)
+    def sync_static(self, group, instance, generation, member, assignments):
+        body = compact(group) + struct.pack(">i", generation) + compact(member) + compact(instance)
+        body += compact("consumer") + compact("range") + uvarint(len(assignments) + 1)
+        for whom, what in assignments.items():
+            body += compact(whom) + uvarint(len(what) + 1) + what + b"\0"
+        reader = self.call(14, 5, body + b"\0", flexible=True)
+        reader.take("i")
+        error = reader.take("h")
+        reader.compact(), reader.compact()
+        length = reader.uvarint() - 1
+        return error, reader.data[reader.at : reader.at + length]

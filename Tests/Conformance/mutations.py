@@ -23,19 +23,6 @@ API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER, ADD_PARTITIONS, ADD_OFFSETS, END_TXN
 
 
 @dataclass
-class Frame:
-    """One request, or the answer to it. `body` is what follows the header's correlation id."""
-
-    api: int
-    version: int
-    body: bytearray
-    is_request: bool
-    correlation: int = 0
-    answer: bytes | None = None  # of a request: answered so; the broker gets it only if there is a delay, too
-    delay: float = 0.0  # seconds until the broker gets the request
-
-
-@dataclass
 class Mutation:
     title: str
     clause: str  # of "What it must get right"
@@ -340,6 +327,34 @@ def an_unknown_version_of_api_versions_is_no_error(frame):
 def an_unknown_version_is_answered(frame):
     if frame.is_request and frame.version == 77:
         frame.answer = b"\0\x23"
+
+
+@mutation("versions that clients negotiate", "keep to the versions")
+def fetch_is_announced_in_old_versions_only(frame):
+    if not frame.is_request and frame.api == API_VERSIONS and frame.version <= 4:
+        announce(frame, FETCH, 0, 3)
+
+
+def announce(frame, api, oldest, newest):
+    """Replaces the range of one API in an answer to ApiVersions."""
+    is_flexible = frame.version >= 3
+    reader = Reader(bytes(frame.body))
+    reader.take("h")
+    for _ in range(reader.uvarint() - 1 if is_flexible else reader.take("i")):
+        at = reader.at
+        if reader.take("hhh")[0] == api:
+            struct.pack_into(">hh", frame.body, at + 2, oldest, newest)
+        if is_flexible:
+            reader.tags()
+
+
+@mutation("static members", "static leader that comes back")
+def a_static_leader_must_assign_again(frame):
+    if not frame.is_request and frame.api == JOIN_GROUP and frame.version == 9:
+        # tags, throttle time, error, generation, protocol type and name, leader
+        reader = Reader(bytes(frame.body))
+        reader.tags(), reader.take("ihi"), reader.compact(), reader.compact(), reader.compact()
+        frame.body[reader.at] = 0
 
 
 @mutation("hostile frames close the connection", "hostile frames close")

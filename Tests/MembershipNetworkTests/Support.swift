@@ -1,3 +1,4 @@
+import CoreMetrics
 import Logging
 import Membership
 import MembershipNetwork
@@ -17,7 +18,8 @@ final class Node: Sendable {
 
     init(
         _ id: String, role: NodeRole = .silo, cluster: String = "test", secret: String? = nil, generation: Int64 = 1,
-        seeds: [HostAndPort] = [], names: [HostAndPort] = [], port: Int = 0
+        seeds: [HostAndPort] = [], names: [HostAndPort] = [], port: Int = 0,
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance
     ) throws {
         let log = LogLines()
         self.log = log
@@ -28,7 +30,8 @@ final class Node: Sendable {
                 listen: HostAndPort(host: "127.0.0.1", port: port), secret: secret.flatMap { ClusterSecret($0) }),
             takesGossip: true, logger: logger)
         membership = MembershipService(
-            network: network, MembershipConfiguration(seeds: seeds, names: names, version: "1.2.3"), logger: logger)
+            network: network, MembershipConfiguration(seeds: seeds, names: names, version: "1.2.3"), metrics: metrics,
+            logger: logger)
         var configuration = ServiceGroupConfiguration(services: [network, membership], logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(10)
         let group = ServiceGroup(configuration: configuration)

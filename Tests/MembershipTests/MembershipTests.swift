@@ -196,4 +196,28 @@ import Testing
         _ = node.step(.describe(weight: 50, load: 90, labels: []))
         #expect(node.membership.incarnation == 2)
     }
+
+    @Test func aLoadThatHasHardlyChangedIsNoNews() {
+        var node = TestNode()
+        _ = node.step(.describe(weight: 100, load: 100, labels: []), after: .seconds(3600))
+        #expect(node.membership.incarnation == 1)
+        // A tenth of the scale is told after a pause, less only much later, next to nothing never.
+        _ = node.step(.describe(weight: 100, load: 125, labels: []), after: .seconds(60))
+        #expect(node.membership.incarnation == 1)
+        _ = node.step(.describe(weight: 100, load: 74, labels: []))
+        #expect(node.membership.incarnation == 2 && node.membership.description.load == 74)
+        _ = node.step(.describe(weight: 100, load: 77, labels: []), after: .seconds(200))
+        #expect(node.membership.incarnation == 3)
+        _ = node.step(.describe(weight: 100, load: 79, labels: []), after: .seconds(3600))
+        #expect(node.membership.incarnation == 3)
+    }
+
+    @Test func aLoadThatSwingsIsToldAtABoundedRate() {
+        var node = TestNode(others: 4)
+        for sample in 0..<120 {
+            _ = node.step(.describe(weight: 100, load: sample % 2 == 0 ? 255 : 0, labels: []), after: .seconds(5))
+        }
+        // Five seconds and two for each of five members lie between two tellings.
+        #expect((20...41).contains(node.membership.incarnation))
+    }
 }

@@ -15,6 +15,15 @@ struct TestNode {
         _ = step(.start)
     }
 
+    /// A member that knows these others.
+    init(_ name: String, knowing others: [MemberRecord]) {
+        var table = MemberTable()
+        let own = record(name)
+        for known in others + [own] { table.set(.init(record: known, since: .zero)) }
+        membership = Membership(id: own.id, member: own, table: table, settings: MembershipSettings(), seeds: [])
+        _ = step(.start)
+    }
+
     mutating func step(_ event: MembershipEvent, after time: Duration = .zero) -> [MembershipEffect] {
         now = now + time
         var effects: [MembershipEffect] = []
@@ -47,9 +56,10 @@ struct TestNode {
 
 func record(
     _ name: String, generation: UInt64 = 1, incarnation: UInt32 = 0, status: MemberStatus = .alive,
-    role: MemberRole = .silo
+    role: MemberRole = .silo, labels: [MemberDescription.Label] = []
 ) -> MemberRecord {
-    let description = MemberDescription(role: role, address: NodeAddress(host: name, port: 7400))
+    let description = MemberDescription(
+        role: role, address: NodeAddress(host: name, port: 7400), labels: labels)
     return MemberRecord(
         id: NodeID(name), generation: generation, incarnation: incarnation, status: status, description: description)
 }

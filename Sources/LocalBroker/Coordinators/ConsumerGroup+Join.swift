@@ -12,6 +12,7 @@ extension ConsumerGroup {
         guard supports(request.protocolType, request.protocols) else {
             return refuse(.inconsistentGroupProtocol)
         }
+        guard hasRoom(for: request) else { return refuse(.groupMaximumSizeReached) }
         if request.memberID.isEmpty {
             let prefix = request.instanceID ?? request.clientID
             let memberID = "\(prefix)-\(uniqueSuffix)"
@@ -36,6 +37,16 @@ extension ConsumerGroup {
         case .failure(let error): refuse(error)
         case .success(let index): rejoin(index, request: request, token: token, now: now, directives: &directives)
         }
+    }
+
+    /// Whether all subscriptions together are small enough with this one in the place of the member's present one.
+    private func hasRoom(for request: JoinRequest) -> Bool {
+        let others = members.reduce(0) { sum, member in
+            let isSame =
+                request.instanceID.map { member.instanceID == $0 } ?? (member.memberID == request.memberID)
+            return isSame ? sum : sum + member.protocols.subscriptionBytes
+        }
+        return others + request.subscriptionBytes <= configuration.maximumGroupBytes
     }
 
     private mutating func add(

@@ -37,6 +37,8 @@ extension ConsumerGroup {
         guard request.generation == generation else { return .illegalGeneration }
         if let type = request.protocolType, type != protocolType { return .inconsistentGroupProtocol }
         if let name = request.protocolName, name != protocolName { return .inconsistentGroupProtocol }
+        let assigned = request.assignments.reduce(0) { $0 + $1.value.count }
+        guard assigned <= configuration.maximumGroupBytes else { return .policyViolation }
         return switch state {
         case .empty: .unknownMemberID
         case .preparingRebalance: .rebalanceInProgress

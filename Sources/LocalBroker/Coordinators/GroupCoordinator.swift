@@ -17,6 +17,15 @@ struct GroupCoordinator: Sendable {
         var maximumMembers = 1000
         /// How many groups there may be; more are refused with POLICY_VIOLATION.
         var maximumGroups = 100_000
+        /// The longest name of a group, a client, an instance or an assignment protocol, in bytes.
+        var maximumNameBytes = 1024
+        /// How many assignment protocols a member may offer: each is compared with those of all other members.
+        var maximumProtocols = 32
+        /// A member's subscription, in all its protocols, in bytes; more are refused with POLICY_VIOLATION. A thousand
+        /// topics take about a tenth of it.
+        var maximumSubscriptionBytes = 1 << 20
+        /// The subscriptions of all members of a group, and their assignments, in bytes each: a group is one row.
+        var maximumGroupBytes = 32 << 20
         /// `offset.metadata.max.bytes`.
         var maximumMetadataBytes = 4096
         /// `offsets.retention.minutes`: how long an empty group keeps its offsets.
@@ -64,7 +73,8 @@ struct GroupCoordinator: Sendable {
         func refuse(_ error: KafkaErrorCode) -> [GroupDirective] {
             [.answerJoin(token, JoinAnswer(error: error, memberID: request.memberID))]
         }
-        guard !request.groupID.isEmpty else { return refuse(.invalidGroupID) }
+        guard isName(request.groupID) else { return refuse(.invalidGroupID) }
+        if let error = excess(in: request) { return refuse(error) }
         guard request.sessionTimeout >= configuration.minimumSessionTimeout,
             request.sessionTimeout <= configuration.maximumSessionTimeout
         else { return refuse(.invalidSessionTimeout) }
@@ -266,6 +276,20 @@ struct GroupCoordinator: Sendable {
 
     // MARK: - Helpers
 
+    private func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= configuration.maximumNameBytes
+    }
+
+    /// - Returns: why a member with so much to say is refused, if it is.
+    private func excess(in request: JoinRequest) -> KafkaErrorCode? {
+        let names =
+            [request.clientID, request.protocolType, request.instanceID ?? ""] + request.protocols.map(\.name)
+        guard request.protocols.count <= configuration.maximumProtocols,
+            names.allSatisfy({ $0.utf8.count <= configuration.maximumNameBytes })
+        else { return .invalidRequest }
+        return request.subscriptionBytes > configuration.maximumSubscriptionBytes ? .policyViolation : nil
+    }
+
     private mutating func addGroup(_ groupID: String, now: Timestamp) {
         groups[groupID] = ConsumerGroup(groupID: groupID, configuration: configuration, now: now)
     }
@@ -286,6 +310,8 @@ struct GroupCoordinator: Sendable {
     ) -> KafkaErrorCode? {
         if groups[groupID] == nil {
             guard membership.generation < 0 else { return .illegalGeneration }
+            // A simple consumer may do without a name.
+            guard groupID.isEmpty || isName(groupID) else { return .invalidGroupID }
             guard groups.count < configuration.maximumGroups else { return .policyViolation }
             addGroup(groupID, now: now)
         }

@@ -33,6 +33,13 @@ struct JoinRequest: Sendable, Hashable {
     var requiresKnownMemberID: Bool
     /// True from v9 on: a restarted static leader is told not to compute the assignment again.
     var supportsSkippingAssignment: Bool = false
+
+    var subscriptionBytes: Int { protocols.subscriptionBytes }
+}
+
+extension [GroupProtocol] {
+    /// What a member's subscription takes, in all its protocols.
+    var subscriptionBytes: Int { reduce(0) { $0 + $1.metadata.count } }
 }
 
 struct JoinAnswer: Sendable, Hashable {

@@ -202,10 +202,14 @@ struct ProducerLedger: Sendable {
         abortedRemovals += 1
     }
 
-    /// Forgets producers that have been silent for `retention` (`producer.id.expiration.ms`) and have no open
-    /// transaction.
-    mutating func expire(now: Timestamp, retention: Duration) {
-        let horizon = now.advanced(by: .zero - retention)
+    /// When each producer without an open transaction was last heard of.
+    var idleSince: [Timestamp] {
+        producers.values.filter { $0.transactionFirstOffset == nil }.map(\.lastTimestamp)
+    }
+
+    /// Forgets producers that have been silent since `horizon` and have no open transaction. If one of them repeats a
+    /// batch after that, it is written again; Kafka's `producer.id.expiration.ms` has the same price.
+    mutating func expire(idleSince horizon: Timestamp) {
         for (producerID, entry) in producers
         where entry.transactionFirstOffset == nil && entry.lastTimestamp <= horizon {
             producers[producerID] = nil

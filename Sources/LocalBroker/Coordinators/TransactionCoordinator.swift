@@ -17,6 +17,10 @@ struct TransactionCoordinator: Sendable {
         var idExpiration: Duration = .seconds(7 * 24 * 3600)
         /// How many transactional ids there may be; more are refused with POLICY_VIOLATION.
         var maximumTransactionalIDs = 100_000
+        /// The longest transactional id, and name of a group in a transaction, in bytes.
+        var maximumNameBytes = 1024
+        /// How many groups may have offsets in one transaction; more are refused with POLICY_VIOLATION.
+        var maximumGroups = 1000
     }
 
     struct InitProducerIDRequest: Sendable {
@@ -68,7 +72,7 @@ struct TransactionCoordinator: Sendable {
             return Decision(.success(producer), [.saveNextProducerID(nextProducerID)])
         }
         let hasCurrent = request.current.producerID >= 0
-        guard !transactionalID.isEmpty, hasCurrent == (request.current.epoch >= 0) else {
+        guard isName(transactionalID), hasCurrent == (request.current.epoch >= 0) else {
             return Decision(.failure(.invalidRequest))
         }
         guard request.transactionTimeout > .zero, request.transactionTimeout <= configuration.maximumTimeout else {
@@ -117,10 +121,8 @@ struct TransactionCoordinator: Sendable {
         now: Timestamp
     ) -> Decision<KafkaErrorCode, TransactionDirective> {
         extend(transactionalID, producer: producer, apiVersion: apiVersion, now: now) { row in
-            let added = Set(row.partitions).union(partitions)
-            guard added.count != row.partitions.count else { return false }
-            row.partitions = added.sorted()
-            return true
+            row.partitions = Set(row.partitions).union(partitions).sorted()
+            return .none
         }
     }
 
@@ -128,11 +130,14 @@ struct TransactionCoordinator: Sendable {
     mutating func addOffsets(
         transactionalID: String, producer: ProducerIdentity, groupID: String, apiVersion: Int16, now: Timestamp
     ) -> Decision<KafkaErrorCode, TransactionDirective> {
-        extend(transactionalID, producer: producer, apiVersion: apiVersion, now: now) { row in
-            guard !row.groups.contains(groupID) else { return false }
+        guard isName(groupID) else { return Decision(.invalidGroupID) }
+        let limit = configuration.maximumGroups
+        return extend(transactionalID, producer: producer, apiVersion: apiVersion, now: now) { row in
+            guard !row.groups.contains(groupID) else { return .none }
+            guard row.groups.count < limit else { return .policyViolation }
             row.groups.append(groupID)
             row.groups.sort()
-            return true
+            return .none
         }
     }
 
@@ -245,17 +250,24 @@ extension TransactionCoordinator {
         return row.state == .ongoing && isPart(row) ? .none : .invalidTransactionState
     }
 
-    /// Adds something to the transaction of the caller, which starts with it if there is none.
+    private func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= configuration.maximumNameBytes
+    }
+
+    /// Adds something to the transaction of the caller, which starts with it if there is none. What is there already
+    /// changes nothing.
     private mutating func extend(
         _ transactionalID: String, producer: ProducerIdentity, apiVersion: Int16, now: Timestamp,
-        add: (inout TransactionRow) -> Bool
+        add: (inout TransactionRow) -> KafkaErrorCode
     ) -> Decision<KafkaErrorCode, TransactionDirective> {
         guard !transactionalID.isEmpty else { return Decision(.invalidRequest) }
         guard var row = transactions[transactionalID], row.producerID == producer.producerID else {
             return Decision(.invalidProducerIDMapping)
         }
         guard row.epoch == producer.epoch else { return Decision(Self.fenced(apiVersion)) }
-        guard add(&row) else { return Decision(.none) }
+        let before = (row.partitions.count, row.groups.count)
+        let error = add(&row)
+        guard error == .none, before != (row.partitions.count, row.groups.count) else { return Decision(error) }
         if row.state != .ongoing {
             row.state = .ongoing
             row.startedAt = now

@@ -98,6 +98,7 @@ struct Maintenance: Sendable {
 extension BrokerCore {
     private static let busyRoundBytes = 1 << 20
     private static let recheckMilliseconds: Int64 = 60_000
+    /// `producer.id.expiration.ms`.
     private static let producerRetention = Duration.seconds(86_400)
 
     /// Which logs maintenance should look at.
@@ -111,9 +112,10 @@ extension BrokerCore {
         plan.isQuiet = wasBusy && !isBusy
         wasBusy = isBusy
         appendedBytesInRound = 0
+        let horizon = producerHorizon(now)
         for topic in catalog.byName.values {
             for log in topic.partitions where log.nextOffset > 0 {
-                expireProducers(log, now)
+                expireProducers(log, idleSince: horizon)
                 plan.retentions += retention(log, topic.configuration, recordTime)
                 plan.compactions += compaction(log, topic.configuration, recordTime)
             }
@@ -121,10 +123,25 @@ extension BrokerCore {
         return plan
     }
 
-    private func expireProducers(_ log: PartitionLog, _ now: Timestamp) {
+    /// Since when a producer must have been silent to be forgotten: for a day, or less if there are too many of them.
+    private func producerHorizon(_ now: Timestamp) -> Timestamp {
+        let horizon = now.advanced(by: .zero - Self.producerRetention)
+        let topics = catalog.byName.values
+        let count = topics.reduce(0) { $1.partitions.reduce($0) { $0 + $1.ledger.producers.count } }
+        let excess = count - configuration.limits.maximumProducers
+        guard excess > 0 else { return horizon }
+        let idleSince = topics.flatMap { $0.partitions.flatMap(\.ledger.idleSince) }.sorted()
+        guard let last = idleSince.prefix(excess).last else { return horizon }
+        logger.warning(
+            "too many producer ids; those that were silent longest are forgotten",
+            metadata: ["forgotten": "\(min(excess, idleSince.count))"])
+        return max(horizon, last)
+    }
+
+    private func expireProducers(_ log: PartitionLog, idleSince horizon: Timestamp) {
         guard !log.ledger.producers.isEmpty else { return }
         let count = log.ledger.producers.count
-        log.ledger.expire(now: now, retention: Self.producerRetention)
+        log.ledger.expire(idleSince: horizon)
         if log.ledger.producers.count != count { committer.append(nil, to: log) }
     }
 

@@ -17,7 +17,8 @@ package struct ClusterMembers: Codable, Sendable, Equatable {
         package var since: Date
         /// Of the program that it runs.
         package var version: String?
-        /// 0 (idle) to 255.
+        /// The processor time that its process took in the last seconds before it was told, as a share of the cores
+        /// that it may use: 0 (none) to 255 (all). Told again when it has changed by a tenth.
         package var load: UInt8?
         /// The share of partitions that a silo should get, relative to others.
         package var weight: UInt16?

@@ -1,3 +1,4 @@
+import CoreMetrics
 import Foundation
 import Logging
 import Membership
@@ -21,14 +22,15 @@ final class MembershipDriver: @unchecked Sendable {
     private let seeds: SeedBook
     private let views: LatestValue<MembershipView>
     private let logger: Logger
-    private let metrics = MembershipMetrics()
+    private let metrics: MembershipMetrics
     private let allocator = ByteBufferAllocator()
     private var membership: Membership
     private var journal: MembershipJournal
     private var random: SeededGenerator
+    private var loadMeter = LoadMeter(coreCount: System.coreCount)
     private var phase = Phase.running
     private var timer: Scheduled<Void>?
-    private var metricsTimer: RepeatedTask?
+    private var housekeeping: RepeatedTask?
     /// Where nodes answered that the protocol does not know yet: it speaks to a seed before it has its record.
     private var contacts: [NodeID: NodeAddress] = [:]
     private var lastInput: [NodeID: Moment] = [:]
@@ -36,9 +38,10 @@ final class MembershipDriver: @unchecked Sendable {
 
     init(
         _ membership: Membership, network: PeerNetwork, seeds: SeedBook, views: LatestValue<MembershipView>,
-        logger: Logger
+        metrics: any MetricsFactory, logger: Logger
     ) {
         self.membership = membership
+        self.metrics = MembershipMetrics(factory: metrics)
         self.network = network
         self.seeds = seeds
         self.views = views
@@ -58,9 +61,12 @@ final class MembershipDriver: @unchecked Sendable {
     func start() {
         eventLoop.execute {
             self.step(.start)
-            self.metricsTimer = self.eventLoop.scheduleRepeatedTask(
+            self.housekeeping = self.eventLoop.scheduleRepeatedTask(
                 initialDelay: .seconds(1), delay: .seconds(5)
-            ) { _ in self.updateMetrics() }
+            ) { _ in
+                self.updateMetrics()
+                self.measureLoad()
+            }
         }
     }
 
@@ -69,10 +75,12 @@ final class MembershipDriver: @unchecked Sendable {
         try? await eventLoop.submit { self.take(input) }.get()
     }
 
-    func describe(weight: UInt16, load: UInt8) {
-        eventLoop.execute {
-            self.step(.describe(weight: weight, load: load, labels: self.membership.description.labels))
-        }
+    func setWeight(_ weight: UInt16) {
+        eventLoop.execute { self.describe(weight: weight, load: self.membership.description.load) }
+    }
+
+    private func describe(weight: UInt16, load: UInt8) {
+        step(.describe(weight: weight, load: load, labels: membership.description.labels))
     }
 
     /// Announces that this node goes; returns when that is told, or after a limit.
@@ -92,7 +100,7 @@ final class MembershipDriver: @unchecked Sendable {
         try? await eventLoop.submit {
             self.phase = .stopped
             self.timer?.cancel()
-            self.metricsTimer?.cancel()
+            self.housekeeping?.cancel()
             self.views.finish()
         }.get()
     }
@@ -209,6 +217,14 @@ final class MembershipDriver: @unchecked Sendable {
 
     private func updateMetrics() {
         metrics.update(membership, counts: journal.counts, dropped: network.gossip.dropped)
+    }
+
+    /// Without effect on a node that leaves: its last word has been said.
+    private func measureLoad() {
+        guard let load = loadMeter.sample(processorTime: LoadMeter.processorTime(), at: Self.now()),
+            case .running = phase
+        else { return }
+        describe(weight: membership.description.weight, load: load)
     }
 
     private func remember(_ id: NodeID, at address: NodeAddress) {

@@ -1,29 +1,46 @@
+import CoreMetrics
 import Membership
 import Metrics
 
 /// `orchestra_membership_*`.
 struct MembershipMetrics {
-    private let probes = Counter(label: "orchestra_membership_probes_total")
-    private let failedProbes = Counter(label: "orchestra_membership_probes_failed_total")
-    private let accusations = Counter(label: "orchestra_membership_accusations_total")
-    private let refutations = Counter(label: "orchestra_membership_refutations_total")
-    private let verdicts = Counter(label: "orchestra_membership_deaths_declared_total")
-    private let pauses = Counter(label: "orchestra_membership_pauses_total")
-    private let malformed = Counter(label: "orchestra_membership_malformed_messages_total")
-    private let sentBytes = Counter(label: "orchestra_membership_bytes_total", dimensions: [("direction", "sent")])
-    private let receivedBytes = Counter(
-        label: "orchestra_membership_bytes_total", dimensions: [("direction", "received")])
-    private let localHealth = Gauge(label: "orchestra_membership_local_health")
-    private let suspicions = Gauge(label: "orchestra_membership_suspicions")
-    private let queuedNews = Gauge(label: "orchestra_membership_queued_news")
-    private let droppedMessages = Gauge(label: "orchestra_membership_dropped_messages")
+    private let probes: Counter
+    private let failedProbes: Counter
+    private let accusations: Counter
+    private let refutations: Counter
+    private let verdicts: Counter
+    private let pauses: Counter
+    private let malformed: Counter
+    private let sentBytes: Counter
+    private let receivedBytes: Counter
+    private let localHealth: Gauge
+    private let suspicions: Gauge
+    private let queuedNews: Gauge
+    private let droppedMessages: Gauge
     private let members: [MemberStatus: Gauge]
 
-    init() {
+    init(factory: any MetricsFactory) {
+        func counter(_ name: String, _ dimensions: [(String, String)] = []) -> Counter {
+            Counter(label: "orchestra_membership_\(name)_total", dimensions: dimensions, factory: factory)
+        }
+        func gauge(_ name: String, _ dimensions: [(String, String)] = []) -> Gauge {
+            Gauge(label: "orchestra_membership_\(name)", dimensions: dimensions, factory: factory)
+        }
+        probes = counter("probes")
+        failedProbes = counter("probes_failed")
+        accusations = counter("accusations")
+        refutations = counter("refutations")
+        verdicts = counter("deaths_declared")
+        pauses = counter("pauses")
+        malformed = counter("malformed_messages")
+        sentBytes = counter("bytes", [("direction", "sent")])
+        receivedBytes = counter("bytes", [("direction", "received")])
+        localHealth = gauge("local_health")
+        suspicions = gauge("suspicions")
+        queuedNews = gauge("queued_news")
+        droppedMessages = gauge("dropped_messages")
         members = Dictionary(
-            uniqueKeysWithValues: MemberStatus.allCases.map { status in
-                (status, Gauge(label: "orchestra_membership_members", dimensions: [("status", "\(status)")]))
-            })
+            uniqueKeysWithValues: MemberStatus.allCases.map { ($0, gauge("members", [("status", "\($0)")])) })
     }
 
     func sent(_ message: Message, bytes: Int) {

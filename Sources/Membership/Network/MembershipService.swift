@@ -1,3 +1,4 @@
+package import CoreMetrics
 package import Logging
 package import Membership
 import NIOCore
@@ -18,14 +19,20 @@ package final class MembershipService: Service {
 
     private let network: PeerNetwork
     private let configuration: MembershipConfiguration
+    private let metrics: any MetricsFactory
     private let logger: Logger
     private let driver = Transport.OneShot<MembershipDriver>()
 
     /// - Parameters:
     ///   - network: made with `takesGossip`; it must run in the same service group, and listen.
     ///   - configuration: seeds, and what others are told.
+    ///   - metrics: where `orchestra_membership_*` go; default the process's.
     ///   - logger: for who comes and goes.
-    package init(network: PeerNetwork, _ configuration: MembershipConfiguration, logger: Logger) {
+    package init(
+        network: PeerNetwork, _ configuration: MembershipConfiguration,
+        metrics: any MetricsFactory = MetricsSystem.factory, logger: Logger
+    ) {
+        self.metrics = metrics
         self.network = network
         self.configuration = configuration
         self.logger = logger
@@ -43,14 +50,10 @@ package final class MembershipService: Service {
         try await driver.value().members(cluster: network.identity.clusterName)
     }
 
-    /// Tells the others how busy this node is.
+    /// Tells the others another share of partitions than the configured one.
     ///
-    /// - Parameters:
-    ///   - weight: the share of partitions that it should get, relative to others.
-    ///   - load: 0 (idle) to 255.
-    package func describe(weight: UInt16, load: UInt8) async throws {
-        try await driver.value().describe(weight: weight, load: load)
-    }
+    /// - Parameter weight: relative to others; 0 takes none.
+    package func setWeight(_ weight: UInt16) async throws { try await driver.value().setWeight(weight) }
 
     /// Joins, and takes part until the graceful shutdown of the surrounding service group or the cancellation of the task.
     ///
@@ -101,6 +104,7 @@ package final class MembershipService: Service {
         logger.info(
             seeds.isEmpty ? "no seeds: this node may be the first of its cluster" : "joining",
             metadata: ["advertised": "\(advertised)", "seeds": "\(seeds.map(\.description).joined(separator: " "))"])
-        return MembershipDriver(membership, network: network, seeds: book, views: views, logger: logger)
+        return MembershipDriver(
+            membership, network: network, seeds: book, views: views, metrics: metrics, logger: logger)
     }
 }

@@ -106,7 +106,8 @@ struct Dissemination: Sendable {
         if candidates.count * 40 > byteLimit {
             candidates.sort { (pieces[$0].sends, $0) < (pieces[$1].sends, $1) }
         }
-        for index in candidates where pieces[index].size <= room {
+        // One that is larger than all the room goes alone: it would wait for ever, and keep gossip busy.
+        for index in candidates where pieces[index].size <= room || taken.isEmpty {
             taken.append(pieces[index].news)
             room -= pieces[index].size
             pieces[index].told |= mask

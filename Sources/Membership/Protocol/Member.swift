@@ -6,7 +6,8 @@ package final class MemberDescription: Sendable, Equatable {
     package let protocolVersions: ClosedRange<UInt8>
     /// The share of partitions that a silo should get, relative to others. Default 100; 0 takes none.
     package let weight: UInt16
-    /// How busy the node is, 0 (idle) to 255. A hint: spread seldom, see ``MembershipSettings/describeInterval``.
+    /// How busy the node is, 0 (idle) to 255. A hint: spread seldom, see ``MembershipSettings/describeInterval``, and
+    /// only if it has changed by enough, see ``MembershipSettings/loadStep``.
     package let load: UInt8
     /// Free text for people and placement, sorted by name; at most 16, names and values at most 255 bytes of UTF-8.
     package let labels: [Label]

@@ -142,13 +142,22 @@ extension Membership {
             labels: labels)
         guard fresh != old else { return }
         let onlyLoad = fresh.weight == old.weight && fresh.labels == old.labels
-        let pause = settings.describeInterval + Duration.seconds(2 * table.liveCount)
-        if onlyLoad, now - lastDescribedAt < pause { return }
+        if onlyLoad, !isLoadNews(load, told: old.load) { return }
         lastDescribedAt = now
         own.description = fresh
         guard own.incarnation < .max else { return end(of: own.generation) }
         own.incarnation += 1
         if phase == .member || phase == .joining { announceSelf() }
+    }
+
+    /// Whether the others should hear of another load: every change of a description goes to everybody. Together all
+    /// nodes tell so at most once in two seconds, however many they are.
+    private func isLoadNews(_ load: UInt8, told: UInt8) -> Bool {
+        let change = abs(Int(load) - Int(told))
+        let pause = settings.describeInterval + Duration.seconds(2 * table.liveCount)
+        let silence = now - lastDescribedAt
+        if change >= settings.loadStep { return silence >= pause }
+        return change >= settings.loadDrift && silence >= pause * 10
     }
 
     mutating func leave() {

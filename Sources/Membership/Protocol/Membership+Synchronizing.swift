@@ -55,6 +55,7 @@ extension Membership {
     /// Sends the next buckets: as many as make one chunk, going by this node's records and the partner's count.
     private mutating func exchangeNext() {
         guard case .exchanging(let partner, var buckets, let theirCount, _) = synchronizer.state else { return }
+        synchronizer.splitBucket = nil
         guard !buckets.isEmpty else { return finishSync(with: partner) }
         let expected = 60 * (theirCount / MemberTable.bucketCount + 1)
         var chunk: [UInt8] = []
@@ -64,8 +65,10 @@ extension Membership {
             buckets.removeLast()
             chunk.append(bucket)
             let held = table.records(inBucket: Int(bucket))
-            bytes += max(expected, held.reduce(0) { $0 + MessageCodec.size(of: $1) })
-            records += held
+            let fitting = fitting(held)
+            if fitting.count < held.count { synchronizer.splitBucket = bucket }
+            bytes += max(expected, fitting.reduce(0) { $0 + MessageCodec.size(of: $1) })
+            records += fitting
         }
         synchronizer.state = .exchanging(
             partner, buckets: buckets, theirCount: theirCount, deadline: now + settings.syncTimeout)
@@ -78,7 +81,7 @@ extension Membership {
         var better: [MemberRecord] = []
         var bytes = 0
         // The partner chooses the buckets; that must not choose the size. What is left out is repaired another time.
-        for bucket in Set(buckets).sorted() where bytes < 8 * settings.syncChunkBytes {
+        for bucket in Set(buckets).sorted() where bytes < settings.syncMessageBytes {
             for record in table.records(inBucket: Int(bucket)) {
                 if let known = theirs[record.id], known >= record.precedence { continue }
                 // The end of a member that the partner does not know is of no use to it.
@@ -88,12 +91,35 @@ extension Membership {
             }
         }
         merge(records, from: sender)
-        send(.syncReply(buckets: buckets, records: better), to: sender)
+        send(.syncReply(buckets: buckets, records: fitting(better)), to: sender)
+    }
+
+    /// As many of the records as one message may hold. Nearly always that is all; if not, it is each time others, so
+    /// that all get their turn.
+    private mutating func fitting(_ records: [MemberRecord]) -> [MemberRecord] {
+        var room = settings.syncMessageBytes
+        guard records.reduce(0, { $0 + MessageCodec.size(of: $1) }) > room else { return records }
+        var records = records
+        random.shuffle(&records)
+        return records.filter { record in
+            let size = MessageCodec.size(of: record)
+            guard size <= room else { return false }
+            room -= size
+            return true
+        }
     }
 
     mutating func takeReply(_ buckets: [UInt8], _ records: [MemberRecord], from sender: NodeID) {
-        guard case .exchanging(let partner, _, _, _) = synchronizer.state, partner == sender else { return }
+        guard case .exchanging(let partner, var rest, let theirCount, let deadline) = synchronizer.state,
+            partner == sender
+        else { return }
         merge(records, from: sender)
+        if let bucket = synchronizer.splitBucket {
+            // As long as it brings anything now and then, there may be more in it.
+            synchronizer.fruitlessParts = synchronizer.changesByMessage > 0 ? 0 : synchronizer.fruitlessParts + 1
+            if synchronizer.fruitlessParts < 8 { rest.append(bucket) } else { synchronizer.fruitlessParts = 0 }
+            synchronizer.state = .exchanging(partner, buckets: rest, theirCount: theirCount, deadline: deadline)
+        }
         exchangeNext()
     }
 

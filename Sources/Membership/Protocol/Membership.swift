@@ -59,7 +59,6 @@ package struct Membership: Sendable {
     var lastGossipAt: Moment = .distantPast
     var nextSuspicionAt: Moment = .distantFuture
     var lastDescribedAt: Moment = .distantPast
-    var wantedLoad: UInt8?
     var evictions: [Moment] = []
 
     // The arguments of the step under way.

@@ -15,7 +15,8 @@ package enum MembershipEvent: Sendable {
     case disconnected(NodeID)
     /// The answer to a ``MembershipEffect/dial(_:at:)``: always exactly one.
     case dialed(DialTarget, DialOutcome)
-    /// The node's own load or share has changed. Spread at once if the weight or labels differ, seldom for load alone.
+    /// The node's own load or share has changed. Spread at once if the weight or labels differ; for load
+    /// alone seldom and if it differs by enough. What is not spread is dropped: tell the load every few seconds.
     case describe(weight: UInt16, load: UInt8, labels: [MemberDescription.Label])
     /// The node is about to stop. ``MembershipEffect/left`` follows once the neighbours have been told.
     case leave

@@ -14,8 +14,9 @@ package struct MembershipSettings: Sendable {
     /// own probe, so the same certainty costs less time.
     package var suspicionFactor = 3.0
     /// …up to a thousand silos, and this many for each decade beyond: there the only thing that still grows is how long
-    /// news takes to the subject and back, about 3.3 rounds of gossip a decade each way.
-    package var suspicionFactorBeyondThousand = 1.0
+    /// news takes to the subject and back. From 1,000 to 10,000 nodes that is a few hundredths of a second in the
+    /// simulation, as seen by deaths with a closed port, which wait for nothing else; this is a quarter of a second.
+    package var suspicionFactorBeyondThousand = 0.5
     /// …and never shorter than this.
     package var shortestSuspicion: Duration = .milliseconds(1500)
     /// The longest suspicion, as a multiple of the shortest one.
@@ -43,6 +44,9 @@ package struct MembershipSettings: Sendable {
     package var syncTimeout: Duration = .seconds(3)
     /// The records in one message of a synchronisation, in bytes, roughly.
     package var syncChunkBytes = 8192
+    /// More records than this, in bytes, are in no message of a synchronisation. Names that fall into one bucket by
+    /// chance stay far below it even in the largest cluster; those that somebody has chosen need not.
+    package var syncMessageBytes = 64 * 1024
 
     /// Between attempts to reach a dead member again, for clusters of up to 64 members; longer for larger ones.
     package var deadRetryInterval: Duration = .seconds(8)
@@ -61,6 +65,10 @@ package struct MembershipSettings: Sendable {
     package var arrivalSettleTime: Duration = .milliseconds(100)
     /// The shortest time between two changes of load by one node, to which two seconds per member are added.
     package var describeInterval: Duration = .seconds(5)
+    /// A load is told when it differs by so much from what was told last: a tenth of the scale.
+    package var loadStep = 26
+    /// A smaller difference is told too, but only ten times as seldom, and not at all below this hundredth of the scale.
+    package var loadDrift = 3
     /// How late a wake-up must be for the node to conclude that it was itself paused.
     package var stallThreshold: Duration = .milliseconds(250)
     /// A node that hears nothing from anybody accuses nobody for this long.

@@ -17,6 +17,10 @@ struct Synchronizer: Sendable {
     var changes = 0
     /// What the message under way has brought: beyond a few records it is bulk, and not passed on as news.
     var changesByMessage = 0
+    /// The bucket of which not all records fitted into the exchange under way.
+    var splitBucket: UInt8?
+    /// How many of the latest parts of that bucket have brought nothing, one after the other.
+    var fruitlessParts = 0
     /// The next push-pull that is due by the clock.
     var nextAt: Moment = .distantFuture
     var lastStartedAt: Moment = .distantPast

@@ -50,7 +50,7 @@ struct SiloCommand: AsyncParsableCommand {
             configuration, grains: application.grains, codec: context.makeCodec(http: http), network: silos,
             leaving: {
                 // If this node has not joined yet, nobody has to know.
-                try? await membership.service.describe(weight: 0, load: 0)
+                try? await membership.service.setWeight(0)
             },
             logger: context.logger("silo"))
         silos.onView { silo.follow($0) }

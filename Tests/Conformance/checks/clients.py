@@ -6,7 +6,9 @@ import subprocess
 import aiokafka
 import kafka
 from broker_process import compile_c
-from support import check, equal, name
+from kafka_wire import Reader
+from proxy import Proxy
+from support import Context, check, equal, name
 
 
 @check
@@ -117,3 +119,41 @@ def kafka_python_produces_in_transactions_and_consumes_in_a_group(t):
         assert topic in admin.list_topics(), "the administrator does not see the topic"
     finally:
         admin.close()
+
+
+# The oldest version of each API in which a client can do what the workloads ask of it: records with producer ids,
+# aborted transactions left out, offsets of groups in the broker.
+NEEDED = {0: 3, 1: 4, 3: 0, 8: 2, 11: 0, 14: 0, 18: 0, 22: 0, 24: 0, 26: 0}
+NEEDED_OF = {"aiokafka": NEEDED, "kafka-python": NEEDED}
+
+
+@check
+def clients_keep_to_the_versions_that_are_announced(t):
+    """Looks at what aiokafka and kafka-python really send while they produce, consume and join groups."""
+    announced = t.raw().api_versions()
+    sent = {}
+
+    def note(frame):
+        if frame.is_request:
+            client = Reader(bytes(frame.body)).string() or ""
+            sent.setdefault(next((known for known in NEEDED_OF if client.startswith(known)), ""), set()).add(
+                (frame.api, frame.version)
+            )
+
+    proxy = Proxy(int(t.bootstrap.rsplit(":", 1)[1]), note)
+    try:
+        through = Context(t.bootstrap, through=proxy.bootstrap)
+        aiokafka_produces_in_transactions_and_consumes_in_a_group(through)
+        kafka_python_produces_in_transactions_and_consumes_in_a_group(through)
+    finally:
+        proxy.close()
+    for client, needed in NEEDED_OF.items():
+        versions = {}
+        for api, version in sorted(sent.get(client, ())):
+            # A client may ask for the versions in a version that the broker does not know, and is told so.
+            if api != 18:
+                oldest, newest = announced.get(api, (1, 0))
+                assert oldest <= version <= newest, f"{client}: API {api} in version {version}; {oldest} to {newest}"
+            versions[api] = version
+        for api, oldest in needed.items():
+            assert versions.get(api, -1) >= oldest, f"{client} has used API {api} in version {versions.get(api)}"

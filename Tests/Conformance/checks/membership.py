@@ -5,7 +5,10 @@ import threading
 import time
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from support import ILLEGAL_GENERATION, UNKNOWN_MEMBER, check, equal, name, wait_until
+from support import FENCED_INSTANCE, ILLEGAL_GENERATION, UNKNOWN_MEMBER, check, equal, name, wait_until
+
+# MESSAGE_TOO_LARGE, INVALID_REQUEST, POLICY_VIOLATION, GROUP_MAX_SIZE_REACHED
+REFUSALS = (10, 42, 44, 81)
 
 
 @check
@@ -38,6 +41,38 @@ def a_silent_member_is_evicted(t):
     equal(connection.heartbeat(group, generation, member), UNKNOWN_MEMBER, "heartbeat of the evicted")
     assert time.monotonic() - began < 25, "eviction took too long"
     consumer.close()
+
+
+@check
+def a_static_leader_that_comes_back_does_not_assign_again(t):
+    group = name("g")
+    first, connection = t.raw(), t.raw()
+    joined = first.join_static(group, "one")
+    equal(joined["error"], 0, "join")
+    equal((joined["leader"], joined["skip"]), (joined["member"], False), "leader and whether to skip the assignment")
+    generation = joined["generation"]
+    kept = first.sync_static(group, "one", generation, joined["member"], {joined["member"]: b"all of it"})
+    equal(kept, (0, b"all of it"), "assignment")
+    first.close()
+    # The process is started again: the same instance, another member, and no new generation.
+    back = connection.join_static(group, "one")
+    equal((back["error"], back["generation"]), (0, generation), "join of the successor")
+    assert back["member"] != joined["member"], "the successor has its predecessor's member id"
+    equal((back["leader"], back["skip"]), (back["member"], True), "leader and whether to skip the assignment")
+    equal(back["members"], [back["member"]], "members that the leader is told of")
+    equal(connection.sync_static(group, "one", generation, back["member"], {}), (0, b"all of it"), "assignment")
+    late = t.raw().sync_static(group, "one", generation, joined["member"], {})
+    equal(late[0], FENCED_INSTANCE, "sync of the predecessor")
+
+
+@check
+def a_member_that_says_too_much_is_refused(t):
+    group, connection = name("g"), t.raw()
+    big = connection.join_static(group, "one", metadata=b"x" * (9 << 20))
+    assert big["error"] in REFUSALS, f"nine megabytes of metadata: error {big['error']}"
+    long = t.raw().join_static(group, "i" * 30_000)
+    assert long["error"] in REFUSALS, f"an instance id of 30,000 bytes: error {long['error']}"
+    equal(connection.join_static(group, "one")["error"], 0, "join after that")
 
 
 def group_delivers_everything(t, strategy):

@@ -219,6 +219,41 @@ struct GroupMembershipTests {
         #expect(harness.leave("", instanceID: "zzz") == .unknownMemberID)
     }
 
+    @Test("a member that says too much is refused, and so is one too much for its group; the others go on")
+    func bounds() throws {
+        var configuration = GroupCoordinator.Configuration()
+        configuration.initialRebalanceDelay = .milliseconds(10)
+        configuration.maximumNameBytes = 8
+        configuration.maximumProtocols = 2
+        configuration.maximumSubscriptionBytes = 100
+        configuration.maximumGroupBytes = 250
+        var harness = GroupHarness(configuration: configuration)
+        let long = "ninebytes"
+        #expect(harness.joined[harness.join(group: long)]?.error == .invalidGroupID)
+        #expect(harness.joined[harness.join(instanceID: long)]?.error == .invalidRequest)
+        #expect(harness.joined[harness.join(protocols: [long])]?.error == .invalidRequest)
+        #expect(harness.joined[harness.join(protocols: ["a", "b", "c"])]?.error == .invalidRequest)
+        let metadata = [UInt8](repeating: 7, count: 51)
+        #expect(harness.joined[harness.join(protocols: ["a", "b"], metadata: metadata)]?.error == .policyViolation)
+        #expect(harness.commit(1, group: long) == .invalidGroupID)
+        #expect(harness.coordinator.list().isEmpty)
+
+        let hundred = [UInt8](repeating: 7, count: 100)
+        let tokens = ["a", "b"].map { harness.join(instanceID: $0, metadata: hundred) }
+        harness.advance(by: .milliseconds(50))
+        #expect(harness.joined[harness.join(instanceID: "c", metadata: hundred)]?.error == .groupMaximumSizeReached)
+        // Who is in the group already counts once.
+        let members = try tokens.map { try #require(harness.joined[$0]) }
+        #expect(members.map(\.error) == [.none, .none])
+        let back = harness.join(members[1].memberID, instanceID: "b", metadata: hundred)
+        harness.advance(by: .milliseconds(50))
+        #expect(harness.joined[back]?.error != .groupMaximumSizeReached)
+        let leader = members[0]
+        let flood = [leader.memberID: [UInt8](repeating: 1, count: 251)]
+        let sync = harness.sync(leader.memberID, generation: leader.generation, assignments: flood, instanceID: "a")
+        #expect(harness.synced[sync]?.error == .policyViolation)
+    }
+
     @Test("wrong requests get their error codes")
     func refusals() throws {
         var harness = GroupHarness()

@@ -22,6 +22,10 @@ struct GroupHarness {
         var configuration = GroupCoordinator.Configuration()
         configuration.initialRebalanceDelay = initialRebalanceDelay
         configuration.offsetRetention = offsetRetention
+        self.init(configuration: configuration)
+    }
+
+    init(configuration: GroupCoordinator.Configuration) {
         self.configuration = configuration
         coordinator = GroupCoordinator(configuration: configuration, now: now)
     }

@@ -145,9 +145,9 @@ struct ProducerLedgerTests {
         ledger.append(batch(0), baseOffset: 0, now: now)
         ledger.append(batch(0, transactional: true, producerID: 8), baseOffset: 1, now: now)
         _ = ledger.drainChanges()
-        ledger.expire(now: now.advanced(by: .seconds(9)), retention: .seconds(10))
+        ledger.expire(idleSince: now.advanced(by: .seconds(-1)))
         #expect(ledger.drainChanges().isEmpty)
-        ledger.expire(now: now.advanced(by: .seconds(10)), retention: .seconds(10))
+        ledger.expire(idleSince: now)
         #expect(ledger.drainChanges().removedProducers == [7])
         #expect(ledger.producers.keys.sorted() == [8])
     }

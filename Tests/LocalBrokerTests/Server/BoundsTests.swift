@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import OrchestraCore
 import Testing
@@ -79,6 +80,63 @@ struct BoundsTests {
         #expect(commit("a") == [.none])
         #expect(commit("b") == [.policyViolation])
         #expect(commit("a") == [.none])
+    }
+
+    @Test("a transaction holds offsets of so many groups, and names are no longer than allowed")
+    func groupsOfATransaction() throws {
+        let now = Timestamp(millisecondsSinceEpoch: 1)
+        var transactions = TransactionCoordinator(configuration: .init(maximumNameBytes: 10, maximumGroups: 2))
+        func initialize(_ transactionalID: String) -> Result<ProducerIdentity, KafkaErrorCode> {
+            transactions.initProducerID(
+                .init(transactionalID: transactionalID, transactionTimeout: .seconds(1), apiVersion: 4), now: now
+            ).answer
+        }
+        #expect(initialize("elevenbytes") == .failure(.invalidRequest))
+        let producer = try initialize("tenbytes--").get()
+        func add(_ groupID: String) -> KafkaErrorCode {
+            transactions.addOffsets(
+                transactionalID: "tenbytes--", producer: producer, groupID: groupID, apiVersion: 3, now: now
+            ).answer
+        }
+        #expect(
+            ["a", "b", "c", "a", "elevenbytes", ""].map(add) == [
+                .none, .none, .policyViolation, .none, .invalidGroupID, .invalidGroupID,
+            ])
+        #expect(transactions.transactions["tenbytes--"]?.groups == ["a", "b"])
+    }
+
+    @Test("of too many producers those that were silent longest are forgotten, and nobody with an open transaction")
+    func producers() async throws {
+        let directory = TemporaryDirectory()
+        try await withBroker(in: directory.path) { configuration in
+            configuration.maintenanceInterval = .milliseconds(20)
+            configuration.limits.maximumProducers = 3
+        } _: { _, client in
+            try await client.createTopic("t")
+            var transactional = TransactionalProducer(client: client, transactionalID: "x")
+            try await transactional.initialize()
+            #expect(try await transactional.add("t") == KafkaErrorCode.none)
+            #expect(try await transactional.produce("t", "open") == .none)
+            var batches: [RecordBatch] = []
+            for number in 0..<6 {
+                let identity = try await client.call(InitProducerIDRequest(transactionalID: nil))
+                let producer = ProducerIdentity(producerID: identity.producerID, epoch: identity.producerEpoch)
+                batches.append(.of([TestRecord(nil, "\(number)")], producer: producer, sequence: 0))
+                #expect(try await client.produce("t", batches[number]).baseOffset == Int64(number) + 1)
+                // Silence is told apart by the millisecond.
+                let written = Date()
+                try await eventually("two milliseconds have passed") { Date().timeIntervalSince(written) > 0.002 }
+            }
+            let request = DescribeProducersRequest(topics: [AddPartitionsToTxnTopic(name: "t", partitions: [0])])
+            try await eventually("three producers are left") {
+                try await client.call(request).topics[0].partitions[0].producers.count == 3
+            }
+            let left = try await client.call(request).topics[0].partitions[0].producers
+            #expect(left.count { $0.transactionStartOffset == 0 } == 1)
+            // The newest is recognised, the oldest is not.
+            #expect(try await client.produce("t", batches[5]).baseOffset == 6)
+            #expect(try await client.produce("t", batches[0]).baseOffset == 7)
+        }
     }
 
     @Test("what an answered AddPartitionsToTxn has added outlives the broker together with the batch that needs it")
