@@ -91,7 +91,8 @@ final class PartitionRuntime: Sendable {
                     maximumCount: limits.maximumQueuedCalls, maximumBytes: limits.maximumQueuedCallBytes),
                 waiters: QueryWaiters(limit: limits.maximumWaitingQueries)))
         executor = TurnExecutor(
-            turnTime: limits.turnTime, concurrency: limits.maximumConcurrentTurns, now: context.clocks.monotonic)
+            turnTime: limits.turnTime, concurrency: limits.maximumConcurrentTurns, clocks: context.clocks,
+            executor: context.executor)
         let topics = context.catalog.inputTopics
         inputEnds = CoalescedRead {
             var ends: [String: Int64] = [:]
@@ -206,7 +207,7 @@ final class PartitionRuntime: Sendable {
             logger.info("beginning again", metadata: ["in": "\(pause)"])
             return await untilStopped {
                 // Cancelled when the partition is to stop.
-                try? await Task.sleep(for: pause)
+                try? await self.context.clocks.sleep(pause)
                 return .backedOff
             }
         case .finish, .close, .nothing:
