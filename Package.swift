@@ -148,13 +148,22 @@ let package = Package(
             name: "placement-sim", dependencies: ["Placement"], path: "Benchmarks/PlacementSimulation",
             swiftSettings: settings),
         // For tests.
+        .target(
+            name: "OwnershipSimulation",
+            dependencies: [
+                "Avro", "EventLog", "Membership", "OrchestraCore", "Placement", "Records", "Silo", "Simulation",
+                logging,
+            ], path: "Tests/OwnershipSimulation", swiftSettings: settings),
+        .executableTarget(
+            name: "ownership-sim", dependencies: ["OwnershipSimulation"], path: "Benchmarks/OwnershipSimulation",
+            swiftSettings: settings),
         .target(name: "Certificates", path: "Tests/Certificates", swiftSettings: settings),
 
         tests("MembershipTests", ["Membership"]),
         tests(
             "MembershipNetworkTests",
             ["Membership", "MembershipNetwork", "OrchestraCore", "Transport", lifecycle, logging, nio]),
-        tests("SimulationTests", ["Membership", "Simulation"]),
+        tests("SimulationTests", ["Membership", "OwnershipSimulation", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore"]),
         tests("PlacementTests", ["OrchestraCore", "Placement"]),
         tests("DigestTests", ["Digest"]),

@@ -104,12 +104,13 @@ package final class Silo: Service, GrainCallHandler {
     /// Runs the silo until it is shut down.
     ///
     /// - Throws: ``OrchestraError`` when topics, schemas or configuration do not fit; nothing is served then.
-    package func run() async throws {
+    package func run() async throws { try await run(until: { try await gracefulShutdown() }) }
+
+    /// - Parameter shutdown: returns when the silo shall give its partitions away and end; throws when it is cancelled.
+    package func run(until shutdown: @escaping @Sendable () async throws -> Void) async throws {
         let log = try connect()
         do {
-            // Cancelled by a shutdown that comes before the start is through.
-            let isPrepared = try await cancelWhenGracefulShutdown { try await self.prepareWhenReachable(log) }
-            if isPrepared { try await serve(log) }
+            if try await prepare(log, until: shutdown) { try await serve(log, until: shutdown) }
         } catch {
             state.withLock { $0.failure = OrchestraError(.unavailable, "the silo could not start", cause: error) }
             await log.close()
@@ -117,6 +118,25 @@ package final class Silo: Service, GrainCallHandler {
         }
         await log.close()
         logger.info("the silo has stopped")
+    }
+
+    /// - Returns: `false` if a shutdown came before the start was through.
+    private func prepare(
+        _ log: any SiloLog, until shutdown: @escaping @Sendable () async throws -> Void
+    ) async throws -> Bool {
+        try await withThrowingTaskGroup(of: Bool?.self) { group in
+            group.addTask { try await self.prepareWhenReachable(log) }
+            group.addTask {
+                try? await shutdown()
+                return nil
+            }
+            var isPrepared = false
+            for try await outcome in group {
+                if let outcome { isPrepared = outcome }
+                group.cancelAll()
+            }
+            return isPrepared
+        }
     }
 
     /// Prepares topics and schemas; waits for a broker or registry that cannot be reached (yet).
@@ -210,7 +230,9 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     /// Runs partitions until the silo is shut down and all have been given back.
-    private func serve(_ log: any SiloLog) async throws {
+    private func serve(
+        _ log: any SiloLog, until shutdown: @escaping @Sendable () async throws -> Void
+    ) async throws {
         let lane = makeLane(log)
         let lease = ServingLease(clocks: configuration.clocks)
         let heartbeats = Heartbeats(
@@ -235,16 +257,18 @@ package final class Silo: Service, GrainCallHandler {
             group.addTask { await self.reportReadiness() }
             await withTaskGroup(of: Void.self) { serving in
                 serving.addTask { await partitions.run() }
-                serving.addTask { await self.leaveWhenShutDown(partitions) }
+                serving.addTask { await self.leave(partitions, after: shutdown) }
             }
             await lane.end()
             group.cancelAll()
         }
     }
 
-    private func leaveWhenShutDown(_ partitions: SiloPartitions) async {
+    private func leave(
+        _ partitions: SiloPartitions, after shutdown: @Sendable () async throws -> Void
+    ) async {
         do {
-            try await gracefulShutdown()
+            try await shutdown()
             logger.info("giving all partitions away")
             await leaving()
             await partitions.leave(within: network == nil ? .zero : configuration.handOverTime)
