@@ -39,6 +39,9 @@ final class CommitChecker: @unchecked Sendable {
         (self.codec, self.history) = (codec, history)
     }
 
+    /// Of the last commit.
+    func sequence(of partition: Int32) -> Int64 { partitions[partition]?.sequence ?? 0 }
+
     /// The committed part of a partition may have grown.
     func look(at place: TopicPartition, in kafka: ModelKafka) {
         guard place.topic == Topics.state else { return }

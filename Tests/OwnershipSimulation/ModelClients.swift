@@ -24,8 +24,9 @@ final class ModelProducer: TransactionSink, @unchecked Sendable {
         guard phase == .created else { throw refusal }
         let deadline = host.world.time + timeout.microseconds
         while host.world.time < deadline {
-            let id = id
-            guard let answer = await kafka.request(from: host, until: deadline, { $0.initialize(id) }) else { break }
+            let (id, host) = (id, host)
+            let answer = await kafka.request(from: host, until: deadline) { $0.initialize(id, by: host) }
+            guard let answer else { break }
             if let epoch = answer {
                 guard phase == .created else { throw refusal }
                 self.epoch = epoch

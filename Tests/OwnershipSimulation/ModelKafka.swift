@@ -67,6 +67,10 @@ final class ModelKafka: @unchecked Sendable {
     var lossRate = 0.0
     /// How often a transactional id was initialised.
     private(set) var initializations = 0
+    /// When each transactional id has written heartbeats of late.
+    private(set) var heartbeats: [String: [Int64]] = [:]
+    /// Told when somebody initialises a transactional id.
+    var onInitialize: ((String, VirtualHost) -> Void)?
     /// Told when a partition's committed part has grown.
     var onStable: ((TopicPartition, ModelKafka) -> Void)?
 
@@ -119,7 +123,8 @@ final class ModelKafka: @unchecked Sendable {
     /// InitProducerId.
     ///
     /// - Returns: the epoch; `nil` to ask again.
-    func initialize(_ id: String) -> Int? {
+    func initialize(_ id: String, by host: VirtualHost) -> Int? {
+        onInitialize?(id, host)
         var producer = producers[id] ?? Producer()
         if let number = producer.transaction {
             guard transactions[number]?.verdict == .open else { return nil }
@@ -156,6 +161,9 @@ final class ModelKafka: @unchecked Sendable {
         }
         guard transactions[key]?.parts.insert(part).inserted == true else { return .done }
         for record in records { write(record, key) }
+        if records.contains(where: { $0.topic == Topics.silos }) {
+            heartbeats[id] = heartbeats[id, default: []].suffix(20) + [world.time]
+        }
         return .done
     }
 

@@ -24,6 +24,7 @@ extension OwnershipRun {
         case .cutCalls: cutCalls(name, for: duration)
         case .splitGossip: splitGossip(for: duration)
         case .lie: lie(name, for: duration)
+        case .confuse: gossip.confuse(for: duration)
         case .restartBroker: restartBroker(for: min(duration, world.between(200_000, 4_000_000)))
         case .slowBroker: slowBroker(for: duration)
         }
@@ -31,7 +32,7 @@ extension OwnershipRun {
 
     private enum Fault: CaseIterable {
         case kill, killAgain, pause, pauseAgain, replace, leave, loseKafka, loseKafkaAgain, cutCalls, splitGossip, lie
-        case restartBroker, slowBroker
+        case confuse, restartBroker, slowBroker
     }
 
     private func killAndRestart(_ process: SiloProcess, after delay: Int64) {
@@ -43,24 +44,26 @@ extension OwnershipRun {
 
     private func pause(_ process: SiloProcess, for duration: Int64) {
         process.host.pause()
-        gossip.changed(process.name, within: 1_500_000...5_000_000)
+        gossip.paused(process)
         world.after(duration) { [self] in
-            guard process.isUp else { return }
+            guard process.isUp, process.host.isPaused else { return }
             world.log("\(process.name) wakes up")
             process.host.resume()
-            gossip.changed(process.name, within: 100_000...2_000_000)
+            gossip.resumed(process)
         }
     }
 
     /// A silo that hangs is started anew under its name, and then wakes up: two processes with one name.
     private func replace(_ process: SiloProcess, after delay: Int64) {
         process.host.pause()
+        gossip.paused(process)
         world.after(delay / 2) { [self] in
             if network.processes[process.name] === process { spawn(process.name) }
         }
         world.after(delay) { [self] in
             world.log("\(process.name) wakes up, and is not alone")
             process.host.resume()
+            if network.processes[process.name] === process { gossip.resumed(process) }
             // Somebody reads the alarm.
             world.after(world.between(500_000, 5_000_000)) { [self] in
                 if network.processes[process.name] !== process { kill(process) }
@@ -91,21 +94,16 @@ extension OwnershipRun {
     }
 
     private func splitGossip(for duration: Int64) {
-        for name in names { gossip.sides[name] = world.random.below(2) }
-        for name in names { gossip.changed(name, within: 1_000_000...4_000_000) }
-        world.after(duration) { [self] in
-            gossip.sides = [:]
-            for name in names { gossip.changed(name, within: 100_000...2_500_000) }
-        }
+        var sides: [String: Int] = [:]
+        for name in names { sides[name] = world.random.below(2) }
+        gossip.split(sides)
+        world.after(duration) { [self] in gossip.split([:]) }
     }
 
     private func lie(_ name: String, for duration: Int64) {
-        for other in names where other != name && world.happens(0.5) { gossip.lies.insert([other, name]) }
-        gossip.changed(name, within: 0...1_000_000)
-        world.after(duration) { [self] in
-            gossip.lies = gossip.lies.filter { $0[1] != name }
-            gossip.changed(name, within: 0...1_000_000)
-        }
+        let others = names.filter { $0 != name && world.happens(0.5) }
+        gossip.lose(name, for: others)
+        world.after(duration) { [self] in gossip.lose(name, for: []) }
     }
 
     private func restartBroker(for duration: Int64) {

@@ -26,7 +26,7 @@ package final class OwnershipRun {
     let world: VirtualWorld
     let kafka: ModelKafka
     let network: ModelNetwork
-    let gossip: ModelGossip
+    let gossip: any Gossip
     let workload: Workload
     let checker: CommitChecker
     let settings: OwnershipSettings
@@ -47,11 +47,12 @@ package final class OwnershipRun {
         self.settings = settings
         kafka = ModelKafka(in: world)
         network = ModelNetwork(in: world)
-        gossip = ModelGossip(network)
         workload = try Workload(settings, network, kafka, keyCount: 3 + world.random.below(6))
         checker = CommitChecker(settings.codec, workload.history)
-        names = (1...settings.siloCount).map { "silo-\($0)" }
+        names = (0..<settings.siloCount).map { "node-\($0)" }
+        gossip = world.happens(0.2) ? RealGossip(names, world) : ModelGossip(names, network)
         kafka.onStable = { [checker] place, kafka in checker.look(at: place, in: kafka) }
+        kafka.onInitialize = { [weak self] id, host in self?.checkFence(of: id, by: host) }
         kafka.abortRate = world.happens(0.3) ? 0.03 : 0
         kafka.lossRate = world.happens(0.3) ? 0.02 : 0
     }
@@ -93,11 +94,11 @@ package final class OwnershipRun {
     func spawn(_ name: String) -> SiloProcess? {
         lastGeneration = max(lastGeneration + 1, 1_000 + world.time / 1_000)
         let host = VirtualHost(name, in: world, drift: world.between(-10_000, 10_000))
-        let holder = Holder()
+        let holder = Holder(gossip)
         guard
             let process = try? SiloProcess(
                 name, generation: lastGeneration, on: host, kafka: kafka, network: network.link(from: host),
-                settings: settings, leaving: { [gossip] in if let process = holder.process { gossip.drain(process) } })
+                settings: settings, leaving: { if let process = holder.process { holder.gossip.leaving(process) } })
         else { return nil }
         holder.process = process
         process.onEnd = { [weak self, unowned process] in self?.ended(process) }
@@ -105,24 +106,29 @@ package final class OwnershipRun {
         network.processes[name] = process
         world.log("\(name) starts with generation \(lastGeneration)")
         process.start()
-        gossip.add(process)
+        gossip.started(process)
         return process
     }
 
-    private final class Holder: @unchecked Sendable { weak var process: SiloProcess? }
+    private final class Holder: @unchecked Sendable {
+        let gossip: any Gossip
+        weak var process: SiloProcess?
+
+        init(_ gossip: any Gossip) { self.gossip = gossip }
+    }
 
     private func ended(_ process: SiloProcess) {
         guard !process.host.isDead else { return }
         world.log("\(process.name) has ended")
+        gossip.ended(process)
         process.kill()
-        gossip.changed(process.name, within: 50_000...800_000)
     }
 
     func kill(_ process: SiloProcess) {
         guard process.isUp else { return }
         world.log("\(process.name) is killed")
+        gossip.killed(process)
         process.kill()
-        gossip.changed(process.name, within: 800_000...5_000_000)
     }
 
     // MARK: Phases
@@ -152,16 +158,17 @@ package final class OwnershipRun {
         kafka.isDown = false
         (kafka.extraLatency, kafka.abortRate, kafka.lossRate) = (0, 0, 0)
         network.cuts = []
-        gossip.sides = [:]
-        gossip.lies = []
+        gossip.heal()
         for process in processes where !process.host.isDead {
             process.host.isCutFromKafka = false
-            process.host.resume()
+            if process.host.isPaused {
+                process.host.resume()
+                gossip.resumed(process)
+            }
             if process.isLeaving || network.processes[process.name] !== process { kill(process) }
         }
         kafka.wakeAllReaders()
         for name in names where network.processes[name]?.isUp != true { spawn(name) }
-        for name in names { gossip.changed(name, within: 0...3_000_000) }
         world.run(until: start + 500_000)
         let isSettled = world.run(until: start + Self.healingBound) { self.isSettled }
         let healing = world.time - start
@@ -176,11 +183,35 @@ package final class OwnershipRun {
         workload.checkTotals()
         finish("totals are not told")
         checkReceipts()
+        checkSequences()
         world.run(until: world.time + 4_000_000)
         if kafka.initializations != initializations { workload.history.violation("silos go on fencing each other") }
         if world.isEndless { workload.history.violation("jobs without end") }
         for process in processes where !process.host.isDead { process.kill() }
         world.run(until: world.time + 1_000_000)
+    }
+
+    /// Nobody is fenced by another while Kafka hears of it. The decision may be some seconds old: a fence has to be
+    /// preceded by silence, but not immediately.
+    private func checkFence(of id: String, by host: VirtualHost) {
+        guard id != SiloProcess.transactionalID(of: host.name) else { return }
+        let times = (kafka.heartbeats[id] ?? []) + [world.time]
+        let pauses = zip(times, times.dropFirst()).filter { $1 > world.time - 15_000_000 }.map { $1 - $0 }
+        if times.count > 1, pauses.allSatisfy({ $0 < 2_900_000 }) {
+            workload.history.violation("\(host.name) fences \(id), of which Kafka hears all the time")
+        }
+    }
+
+    /// What the owners have in memory is what is committed.
+    private func checkSequences() {
+        for process in processes where process.isUp {
+            for report in process.silo.partitionReports where report.state == "serving" {
+                let committed = checker.sequence(of: report.partition)
+                guard report.sequence != committed else { continue }
+                workload.history.violation(
+                    "\(process.name) is at \(report.sequence) in partition \(report.partition), \(committed) is committed")
+            }
+        }
     }
 
     private func finish(_ complaint: String) {

@@ -63,6 +63,11 @@ final class SiloProcess: @unchecked Sendable {
         }
     }
 
+    /// In a task of the process: one that is paused hears it later, and views may overtake each other.
+    func follow(_ view: SiloView) {
+        _ = Task(executorPreference: host) { self.silo.follow(view) }
+    }
+
     /// `SIGTERM`.
     func leave() {
         isLeaving = true
