@@ -22,6 +22,8 @@ final class PartitionRuntime: Sendable {
         /// Why calls are refused for good.
         var failure: OrchestraError?
         var isServing = false
+        /// Counts how often the partition has begun to be served.
+        var tenure = 0
         var isDraining = false
         var mailbox: CallMailbox
         var waiters: QueryWaiters
