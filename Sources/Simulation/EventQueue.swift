@@ -1,15 +1,13 @@
 /// A binary heap of what is to happen, by time and, at equal times, in the order in which it was planned.
-package struct EventQueue<Action> {
+struct EventQueue<Action> {
     private var items: [(time: Int64, order: UInt64, action: Action)] = []
     private var planned: UInt64 = 0
 
-    package init() {}
+    var isEmpty: Bool { items.isEmpty }
+    var count: Int { items.count }
+    var nextTime: Int64? { items.first?.time }
 
-    package var isEmpty: Bool { items.isEmpty }
-    package var count: Int { items.count }
-    package var nextTime: Int64? { items.first?.time }
-
-    package mutating func plan(_ action: Action, at time: Int64) {
+    mutating func plan(_ action: Action, at time: Int64) {
         planned += 1
         items.append((time, planned, action))
         var child = items.count - 1
@@ -21,7 +19,7 @@ package struct EventQueue<Action> {
         }
     }
 
-    package mutating func next() -> (time: Int64, action: Action)? {
+    mutating func next() -> (time: Int64, action: Action)? {
         guard let first = items.first else { return nil }
         let last = items.removeLast()
         guard !items.isEmpty else { return (first.time, first.action) }

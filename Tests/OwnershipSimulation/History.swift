@@ -7,6 +7,8 @@ final class History: @unchecked Sendable {
         var begun = 0
         var answered = 0
         var orders = 0
+        /// Those that were sent to the grain's own partition.
+        var straight = 0
         /// The greatest total that any call has been told.
         var seen = 0
         var replies: Set<Int> = []
@@ -35,12 +37,15 @@ final class History: @unchecked Sendable {
     func begin(_ key: String, adds: Bool = false, sees: Bool = false) -> Beginning {
         var grain = grains[key] ?? Grain()
         defer { grains[key] = grain }
-        let floor = max(grain.seen, grain.answered + (sees ? grain.orders : 0))
+        let floor = max(grain.seen, grain.answered + (sees ? grain.straight : 0))
         if adds { grain.begun += 1 }
-        return Beginning(floor: floor, mayBeAbsent: grain.answered + grain.orders + grain.seen == 0)
+        return Beginning(floor: floor, mayBeAbsent: grain.answered + grain.straight + grain.seen == 0)
     }
 
-    func ordered(_ key: String) { grains[key, default: Grain()].orders += 1 }
+    func ordered(_ key: String, isStray: Bool) {
+        grains[key, default: Grain()].orders += 1
+        if !isStray { grains[key, default: Grain()].straight += 1 }
+    }
 
     func read(_ key: String, _ total: Int, _ beginning: Beginning) {
         check(key, total, atLeast: beginning.floor, "a query")
@@ -72,12 +77,14 @@ final class History: @unchecked Sendable {
 
     func isTouched(_ key: String) -> Bool { grains[key].map { $0.begun + $0.orders > 0 } ?? false }
 
-    func ended(_ key: String, _ total: Int) {
+    func expected(of key: String) -> Int { grains[key].map { $0.begun + $0.orders } ?? 0 }
+
+    func ended(_ key: String, _ total: Int?) {
         guard let grain = grains[key] else { return }
         if grain.answered != grain.begun { violation("\(grain.begun - grain.answered) commands of \(key) hang") }
-        let expected = grain.begun + grain.orders
+        let expected = expected(of: key)
         if total != expected {
-            violation("\(key) is \(total) at the end, but \(expected) inputs took effect or should have")
+            violation("\(key) is \(total.map(String.init) ?? "unreadable") at the end, but should be \(expected)")
         }
     }
 }

@@ -179,12 +179,16 @@ package final class OwnershipRun {
     private func end() {
         workload.stop()
         finish("clients wait for answers")
-        let initializations = kafka.initializations
         workload.checkTotals()
         finish("totals are not told")
         checkReceipts()
-        checkSequences()
+        // What was decided while things were broken may still be done; after that, nothing moves.
+        world.run(until: world.time + 6_000_000)
+        let (initializations, changes) = (kafka.initializations, checker.changesOfOwner)
         world.run(until: world.time + 4_000_000)
+        if checker.changesOfOwner != changes { workload.history.violation("partitions go on moving") }
+        if !isSettled { workload.history.violation("not settled any more: \(unsettled)") }
+        checkSequences()
         if kafka.initializations != initializations { workload.history.violation("silos go on fencing each other") }
         if world.isEndless { workload.history.violation("jobs without end") }
         for process in processes where !process.host.isDead { process.kill() }

@@ -1,7 +1,6 @@
 import Membership
 import OrchestraCore
 import Silo
-import Simulation
 import Synchronization
 
 /// Time that passes only when there is nothing else to do, and the processes that live in it.
@@ -19,7 +18,7 @@ final class VirtualWorld: @unchecked Sendable {
     var trace: ((String) -> Void)?
     private(set) var jobCount = 0
     private(set) var traceHash: UInt64 = 0
-    private var events = EventQueue<() -> Void>()
+    private var agenda = Agenda()
     private var active: [VirtualHost] = []
     private let thread = ThreadIdentity()
     /// More jobs than this are a loop without end.
@@ -35,7 +34,7 @@ final class VirtualWorld: @unchecked Sendable {
     /// Takes note of something that must be the same whenever the seed is.
     func mark(_ value: UInt64) { traceHash = mixed(traceHash ^ value ^ UInt64(bitPattern: time) << 20) }
 
-    func after(_ delay: Int64, _ body: @escaping () -> Void) { events.plan(body, at: time + max(delay, 0)) }
+    func after(_ delay: Int64, _ body: @escaping () -> Void) { agenda.plan(at: time + max(delay, 0), body) }
 
     /// - Returns: a duration in microseconds.
     func between(_ low: Int64, _ high: Int64) -> Int64 { low + Int64(random.below(Int(high - low + 1))) }
@@ -49,13 +48,13 @@ final class VirtualWorld: @unchecked Sendable {
     func run(until end: Int64, stopWhen condition: (() -> Bool)? = nil) -> Bool {
         settle()
         var looked = time
-        while let next = events.nextTime, next <= end, jobCount < Self.jobLimit {
+        while let next = agenda.nextTime, next <= end, jobCount < Self.jobLimit {
             // Looking costs something too.
             if let condition, next - looked >= 50_000 {
                 looked = next
                 if condition() { return true }
             }
-            guard let (time, body) = events.next() else { break }
+            guard let (time, body) = agenda.next() else { break }
             self.time = time
             body()
             settle()
