@@ -151,6 +151,15 @@ let package = Package(
             name: "placement-sim", dependencies: ["Placement"], path: "Benchmarks/PlacementSimulation",
             swiftSettings: settings),
         // For tests.
+        .target(
+            name: "OwnershipSimulation",
+            dependencies: [
+                "Avro", "EventLog", "Membership", "OrchestraCore", "Placement", "Records", "Silo", "Simulation",
+                logging,
+            ], path: "Tests/OwnershipSimulation", swiftSettings: settings),
+        .executableTarget(
+            name: "ownership-sim", dependencies: ["OwnershipSimulation"], path: "Benchmarks/OwnershipSimulation",
+            swiftSettings: settings),
         .target(name: "Certificates", path: "Tests/Certificates", swiftSettings: settings),
 
         tests("MembershipTests", ["Membership"]),
@@ -160,7 +169,7 @@ let package = Package(
                 "Membership", "MembershipNetwork", "OrchestraCore", "Transport", coreMetrics, lifecycle, logging,
                 metricsTestKit, nio,
             ]),
-        tests("SimulationTests", ["Membership", "Simulation"]),
+        tests("SimulationTests", ["Membership", "OwnershipSimulation", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore"]),
         tests("PlacementTests", ["OrchestraCore", "Placement"]),
         tests("DigestTests", ["Digest"]),

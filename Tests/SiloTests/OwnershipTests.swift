@@ -201,6 +201,46 @@ import Testing
         }
     }
 
+    /// A command that is refused is answered from memory; what it knew belongs to the life in which its turn ran.
+    @Test func aRefusalOfAnEarlierLifeIsNotAnswered() async throws {
+        let clock = TestClock()
+        let lease = ServingLease(clocks: clock.clocks)
+        let bench = try PartitionBench(clock: clock, succession: TestSuccession { _ in nil }, lease: lease)
+        try await bench.serve { bench in
+            try await bench.idle()
+            async let refused = code {
+                _ = try await bench.grain("late").send(Add(amount: -1), deadline: .seconds(5))
+            }
+            try await eventually("the turn has run") { Counter.probe.count(of: "refuse late") == 1 }
+            // Another silo may have fenced this one, changed the grain, and lost it again.
+            lease.revoke()
+            lease.renew(sentAt: clock.monotonic)
+            #expect(await refused == .outcomeUnknown)
+        }
+    }
+
+    /// A query whose answer takes long must not give it after the partition has been handed over.
+    @Test func aQueryThatOutlastsTheTenureIsNotAnswered() async throws {
+        let bench = try PartitionBench(grains: [Ponderous.self]) { $0.maximumLiveGrains = 0 }
+        let grain = try ClusterClient(handler: bench).grain(Ponderous.self, key: "a")
+        let wait = OneShot<Void>()
+        try await bench.serve { bench in
+            _ = try await grain.send(Add(amount: 1))
+            // The others take its place among the decoded ones.
+            for key in ["b", "c", "d"] {
+                _ = try await ClusterClient(handler: bench).grain(Ponderous.self, key: key).send(Add(amount: 1))
+            }
+            let commits = bench.log.commits.count
+            Ponderous.wait.withLock { $0 = wait }
+            async let late = code { _ = try await grain.ask(Total()) }
+            try await eventually("the state is being decoded") { Ponderous.probe.count(of: "decode") == 1 }
+            bench.runtime.drain()
+            try await eventually("the claim is deleted") { bench.log.commits.count == commits + 1 }
+            wait.resolve(())
+            #expect(await late == .notOwner, "the next owner may have changed it")
+        }
+    }
+
     @Test func whoHasNoProducerDoesNotSayReleased() async throws {
         let bench = try PartitionBench()
         let canCommit = Locked(false)

@@ -2,14 +2,6 @@ import Membership
 import Simulation
 import Testing
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
-
 /// Thousands of seeded runs of a small cluster under random faults; see ``FaultRun`` and ``InvariantChecker``.
 ///
 /// - `SIMULATION_SEEDS=n` runs so many seeds instead of the default.
@@ -19,12 +11,12 @@ import Testing
     static let defaultSeedCount: UInt64 = 400
 
     @Test func clustersUnderFaultsKeepTheirInvariantsAndAgreeAfterHealing() async {
-        if let seed = environment("SIMULATION_SEED") {
+        if let seed = SimulationEnvironment.number("SIMULATION_SEED") {
             let report = FaultRun.run(seed: seed) { print($0) }
             print("seed \(seed): \(report.steps) steps, trace hash \(report.traceHash)")
             return expectClean(report)
         }
-        let count = environment("SIMULATION_SEEDS") ?? Self.defaultSeedCount
+        let count = SimulationEnvironment.number("SIMULATION_SEEDS") ?? Self.defaultSeedCount
         let lanes: UInt64 = 2
         let reports = await withTaskGroup(of: [FaultRun.Report].self) { group in
             for lane in 0..<lanes {
@@ -55,18 +47,8 @@ import Testing
         #expect(
             report.violations.isEmpty,
             """
-            seed \(report.seed) at commit \(commit()): \(violations)
+            seed \(report.seed) at commit \(SimulationEnvironment.commit): \(violations)
             replay it with: make sim SEED=\(report.seed)
             """)
-    }
-
-    private func environment(_ name: String) -> UInt64? {
-        getenv(name).flatMap { UInt64(String(cString: $0)) }
-    }
-
-    /// Of the working copy, from `.git` or the environment of a CI.
-    private func commit() -> String {
-        if let commit = getenv("GITHUB_SHA") ?? getenv("CI_COMMIT_SHA") { return String(cString: commit) }
-        return CommitReader.head(above: #filePath) ?? "unknown"
     }
 }

@@ -61,7 +61,7 @@ package struct QueryWaiters: Sendable {
 
     /// Takes out those that wait for the partition to be served, and those whose grain may have moved on meanwhile.
     package mutating func takeAll() -> [QueryWait] {
-        let all = forCommit.values.flatMap { $0 } + forPositions.map(\.wait) + forServing
+        let all = forCommit.sorted { $0.key.description < $1.key.description }.flatMap(\.value) + forPositions.map(\.wait) + forServing
         (forCommit, forPositions, forServing, count) = ([:], [], [], 0)
         return all
     }

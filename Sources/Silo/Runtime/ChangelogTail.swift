@@ -25,15 +25,18 @@ final class ChangelogTail: Sendable {
 
     private let log: any PartitionLog
     private let codec: any RecordCoding
+    private let clocks: Clocks
     private let logger: Logger
     private let intake: any IntakeSource
     private let shared: Mutex<Shared>
 
     private init(
-        log: any PartitionLog, codec: any RecordCoding, logger: Logger, intake: any IntakeSource, state: PartitionState
+        log: any PartitionLog, codec: any RecordCoding, clocks: Clocks, logger: Logger, intake: any IntakeSource,
+        state: PartitionState
     ) {
         self.log = log
         self.codec = codec
+        self.clocks = clocks
         self.logger = logger
         self.intake = intake
         shared = Mutex(Shared(state: state))
@@ -43,10 +46,11 @@ final class ChangelogTail: Sendable {
     ///
     /// - Parameter state: an empty one.
     static func open(
-        log: any PartitionLog, codec: any RecordCoding, logger: Logger, into state: PartitionState
+        log: any PartitionLog, codec: any RecordCoding, clocks: Clocks, logger: Logger, into state: PartitionState
     ) async throws(EventLogError) -> ChangelogTail {
         ChangelogTail(
-            log: log, codec: codec, logger: logger, intake: try await log.openChangelog(at: .beginning), state: state)
+            log: log, codec: codec, clocks: clocks, logger: logger,
+            intake: try await log.openChangelog(at: .beginning), state: state)
     }
 
     func close() async { await intake.close() }
@@ -188,7 +192,7 @@ final class ChangelogTail: Sendable {
             } catch {
                 guard error.isRetriable else { throw error }
                 logger.warning("the schema registry cannot be reached, waiting", metadata: ["error": "\(error)"])
-                try await Task.sleep(for: pause)
+                try await clocks.sleep(pause)
                 pause = min(pause * 2, .seconds(5))
             }
         }

@@ -21,14 +21,12 @@ final class Heartbeats: Sendable {
         var isSuperseded = false
     }
 
-    private static let place = TopicPartition(topic: Topics.silos, partition: 0)
-
     private let silo: String
     private let generation: Int64
     private let interval: Duration
     private let sink: any TransactionSink
     private let groupID: String
-    private let consumer: PartitionConsumer
+    private let open: @Sendable () async throws(EventLogError) -> any IntakeSource
     private let codec: any RecordCoding
     private let lease: ServingLease
     private let clocks: Clocks
@@ -38,11 +36,11 @@ final class Heartbeats: Sendable {
 
     /// - Parameters:
     ///   - sink: of the silo's lane.
-    ///   - consumer: reads uncommitted records too: a heartbeat that was aborted is a sign of life all the same, and the
-    ///     open transaction of a silo that hangs must not hide the others.
+    ///   - open: begins to read all heartbeats, see ``SiloLog/openHeartbeats()``.
     init(
-        _ configuration: SiloConfiguration, sink: any TransactionSink, consumer: PartitionConsumer,
-        codec: any RecordCoding, lease: ServingLease, logger: Logger
+        _ configuration: SiloConfiguration, sink: any TransactionSink,
+        open: @escaping @Sendable () async throws(EventLogError) -> any IntakeSource, codec: any RecordCoding,
+        lease: ServingLease, logger: Logger
     ) {
         silo = configuration.nodeID
         generation = configuration.generation
@@ -50,7 +48,7 @@ final class Heartbeats: Sendable {
         groupID = configuration.groupID
         clocks = configuration.clocks
         self.sink = sink
-        self.consumer = consumer
+        self.open = open
         self.codec = codec
         self.lease = lease
         self.logger = logger
@@ -74,7 +72,7 @@ final class Heartbeats: Sendable {
         return await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 // Cancelled once the heartbeat is back.
-                try? await Task.sleep(for: limit)
+                try? await self.clocks.sleep(limit)
                 wait.resolve(false)
             }
             defer { group.cancelAll() }
@@ -143,7 +141,7 @@ final class Heartbeats: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 // Cancelled by a wish, or the end.
-                try? await Task.sleep(for: duration)
+                try? await self.clocks.sleep(duration)
             }
             group.addTask { await self.wanted.wait() }
             await group.next()
@@ -157,7 +155,7 @@ final class Heartbeats: Sendable {
         var pause = Duration.milliseconds(100)
         while !Task.isCancelled {
             do {
-                let intake = try await consumer.open([Heartbeats.place: .beginning])
+                let intake = try await open()
                 do {
                     while true {
                         await take(try await intake.next(maximumRecords: 1_024))
@@ -171,7 +169,7 @@ final class Heartbeats: Sendable {
                 guard !Task.isCancelled else { return }
                 logger.warning("the heartbeats of the silos cannot be read", metadata: ["error": "\(error)"])
                 // Ends early only when the silo stops.
-                try? await Task.sleep(for: pause)
+                try? await clocks.sleep(pause)
                 pause = min(pause * 2, .seconds(2))
             }
         }

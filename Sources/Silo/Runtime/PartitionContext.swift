@@ -24,19 +24,25 @@ struct PartitionContext: Sendable {
     var clocks: Clocks
     /// Bounds how many partitions restore at a time.
     var restoreGate: Gate
+    /// Where turns run; `nil`: where Swift runs them.
+    var executor: (any TaskExecutor)?
     var logger: Logger
 }
 
-/// Where a silo gets the time from.
+/// Where a silo gets the time from, and how it lets time pass.
 package struct Clocks: Sendable {
     package var wall: @Sendable () -> Timestamp
     package var monotonic: @Sendable () -> ContinuousClock.Instant
+    /// Throws `CancellationError` at once when the task is cancelled.
+    package var sleep: @Sendable (Duration) async throws -> Void
 
     package init(
-        wall: @escaping @Sendable () -> Timestamp, monotonic: @escaping @Sendable () -> ContinuousClock.Instant
+        wall: @escaping @Sendable () -> Timestamp, monotonic: @escaping @Sendable () -> ContinuousClock.Instant,
+        sleep: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
     ) {
         self.wall = wall
         self.monotonic = monotonic
+        self.sleep = sleep
     }
 
     /// The machine's own.

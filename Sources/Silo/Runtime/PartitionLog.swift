@@ -1,4 +1,5 @@
 package import EventLog
+import Logging
 import OrchestraCore
 
 /// What a partition needs of Kafka. ``KafkaPartitionLog`` is the real one; tests bring a log in memory that aborts,
@@ -31,8 +32,71 @@ package protocol IntakeSource: Sendable {
 extension TransactionalProducer: TransactionSink {}
 extension Intake: IntakeSource {}
 
-/// A partition in Kafka. Producer, consumers and the admin client are shared by all partitions of a silo.
-struct KafkaPartitionLog: PartitionLog {
+/// What a silo needs of Kafka. ``KafkaSiloLog`` is the real one; the simulation brings a model.
+package protocol SiloLog: Sendable {
+    /// Creates the topics that do not exist.
+    func create(_ topics: [TopicSpecification]) async throws(EventLogError)
+    func partitionCounts(of topics: [String]) async throws(EventLogError) -> [String: Int32]
+    /// Makes a producer; nothing is fenced before it is initialised.
+    func makeProducer(_ transactionalID: String) throws(EventLogError) -> any TransactionSink
+    /// Reads the heartbeats of all silos from the beginning; uncommitted records too: a heartbeat that was aborted is a
+    /// sign of life all the same, and the open transaction of a silo that hangs must not hide the others.
+    func openHeartbeats() async throws(EventLogError) -> any IntakeSource
+    /// - Parameter lane: what the partition commits through.
+    func partition(_ partition: Int32, lane: TransactionLane) -> any PartitionLog
+    func close() async
+}
+
+/// Kafka, by clients that all partitions of a silo share.
+struct KafkaSiloLog: SiloLog {
+    private let configuration: SiloConfiguration
+    private let logger: Logger
+    private let admin: Admin
+    private let inputs: PartitionConsumer
+    private let changelogs: PartitionConsumer
+    private let heartbeats: PartitionConsumer
+
+    init(_ configuration: SiloConfiguration, logger: Logger) throws {
+        self.configuration = configuration
+        self.logger = logger
+        admin = try Admin(configuration.kafka, logger: logger)
+        inputs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
+        changelogs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
+        heartbeats = try PartitionConsumer(configuration.kafka, isolation: .readUncommitted, logger: logger)
+    }
+
+    func create(_ topics: [TopicSpecification]) async throws(EventLogError) {
+        try await admin.create(topics, timeout: .seconds(30))
+    }
+
+    func partitionCounts(of topics: [String]) async throws(EventLogError) -> [String: Int32] {
+        try await admin.partitionCounts(of: topics, timeout: .seconds(30))
+    }
+
+    func makeProducer(_ transactionalID: String) throws(EventLogError) -> any TransactionSink {
+        try TransactionalProducer(
+            configuration.kafka, transactionalID: transactionalID,
+            transactionTimeout: configuration.transactionTimeout, logger: logger)
+    }
+
+    func openHeartbeats() async throws(EventLogError) -> any IntakeSource {
+        try await heartbeats.open([TopicPartition(topic: Topics.silos, partition: 0): .beginning])
+    }
+
+    func partition(_ partition: Int32, lane: TransactionLane) -> any PartitionLog {
+        KafkaPartitionLog(
+            partition: partition, lane: lane, inputs: inputs, changelogs: changelogs, admin: admin)
+    }
+
+    func close() async {
+        await heartbeats.close()
+        await inputs.close()
+        await changelogs.close()
+        await admin.close()
+    }
+}
+
+private struct KafkaPartitionLog: PartitionLog {
     let partition: Int32
     let lane: TransactionLane
     let inputs: PartitionConsumer

@@ -23,6 +23,7 @@ extension PartitionRuntime {
             if !batch.events.isEmpty || !isBlocked { publishPositions(of: batch) }
             return nil
         }
+        let term = context.lease.term
         let (jobs, sequence, now) = makeJobs(prepared)
         let start = context.clocks.monotonic()
         let finished = await executor.run(jobs)
@@ -43,11 +44,12 @@ extension PartitionRuntime {
             // Every record type is registered before a partition is served: only a defect of ours gets here.
             return .closed("the batch cannot be encoded: \(error)")
         }
-        return await commit(output, pending, producer)
+        return await commit(output, pending, producer, term: term)
     }
 
+    /// - Parameter term: of the lease, when the turns began.
     private func commit(
-        _ output: BatchOutput, _ pending: PendingBatch, _ producer: any TransactionSink
+        _ output: BatchOutput, _ pending: PendingBatch, _ producer: any TransactionSink, term: Int
     ) async -> EventLogError? {
         if let transaction = output.transaction {
             let start = context.clocks.monotonic()
@@ -70,6 +72,9 @@ extension PartitionRuntime {
             let patience = context.clocks.monotonic() + ServingLease.duration
             guard await context.lease.waitUntilHeld(deadline: patience) else {
                 return EventLogError(kind: .timedOut, name: "_TIMED_OUT", message: "Kafka does not take heartbeats")
+            }
+            guard context.lease.isHeld(in: term) else {
+                return EventLogError(kind: .fenced, name: "_FENCED", message: "the turns knew an earlier life's state")
             }
         }
         publish(output, pending.batch)

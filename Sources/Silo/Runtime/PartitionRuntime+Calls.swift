@@ -53,7 +53,8 @@ extension PartitionRuntime {
     // MARK: Queries
 
     private enum Look {
-        case at(record: GrainStateRecord, live: (any Grain)?)
+        /// - Parameter tenure: in which it was looked at.
+        case at(record: GrainStateRecord, live: (any Grain)?, tenure: Int)
         case wait(QueryWait)
         /// The grain has no state; records that would give it some may still be on their way.
         case absent
@@ -75,13 +76,15 @@ extension PartitionRuntime {
             switch look(request, deadline) {
             case .failed(let error): throw error
             case .wait(let wait): try await wait.value()
-            case .at(let record, let live):
+            case .at(let record, let live, let tenure):
                 let answer = await answer(request, kind, record, live)
                 // Looked at after the state: until now, nobody else has changed it.
                 guard context.lease.isHeld(in: term) else {
                     try await waitForLease(request, deadline)
                     continue
                 }
+                // Decoding can take long: it may be handed over by now.
+                guard isServing(in: tenure) else { continue }
                 if let reply = try answer.get() { return reply }
                 request.newerThan = UInt64(clamping: record.version)
             case .absent:
@@ -96,6 +99,10 @@ extension PartitionRuntime {
                 hasReadEnds = true
             }
         }
+    }
+
+    private func isServing(in tenure: Int) -> Bool {
+        shared.withLock { $0.isServing && $0.tenure == tenure }
     }
 
     private func waitForLease(
@@ -136,7 +143,8 @@ extension PartitionRuntime {
                 if let newerThan = request.newerThan, UInt64(clamping: record.version) <= newerThan {
                     return wait(until: .commit)
                 }
-                return .at(record: record, live: shared.state.liveGrain(request.grain))
+                return .at(
+                    record: record, live: shared.state.liveGrain(request.grain), tenure: shared.tenure)
             case .readable, nil:
                 // A long poll waits for the grain to appear, unless it was there and has gone.
                 if request.newerThan == 0, shared.state.grains[request.grain] == nil { return wait(until: .commit) }

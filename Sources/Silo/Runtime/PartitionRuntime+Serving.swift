@@ -27,6 +27,7 @@ extension PartitionRuntime {
         }
         let waiting = shared.withLock { shared in
             shared.isServing = true
+            shared.tenure += 1
             return shared.waiters.takeAll()
         }
         for wait in waiting { wait.wake() }

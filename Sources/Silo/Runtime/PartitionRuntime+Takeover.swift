@@ -38,7 +38,7 @@ extension PartitionRuntime {
         if let tail = shared.withLock({ $0.tail }) { return tail }
         return try await context.restoreGate.enter {
             let tail = try await ChangelogTail.open(
-                log: log, codec: context.origin.codec, logger: logger,
+                log: log, codec: context.origin.codec, clocks: context.clocks, logger: logger,
                 into: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits))
             shared.withLock { $0.tail = tail }
             try await tail.readAvailable()
@@ -110,7 +110,7 @@ extension PartitionRuntime {
                     note(clearance, of: rival)
                     break
                 }
-                try await Task.sleep(for: PartitionRuntime.clearingPause)
+                try await context.clocks.sleep(PartitionRuntime.clearingPause)
             }
         }
         return true
@@ -213,7 +213,7 @@ extension PartitionRuntime {
     private func waitForRivalsAnswers() async throws {
         guard let instant = shared.withLock({ $0.rivalsAnswerUntil }) else { return }
         let pause = instant - context.clocks.monotonic()
-        if pause > .zero { try await Task.sleep(for: pause) }
+        if pause > .zero { try await context.clocks.sleep(pause) }
     }
 
     /// Step 5 of ``PartitionClaims``.

@@ -22,6 +22,8 @@ final class PartitionRuntime: Sendable {
         /// Why calls are refused for good.
         var failure: OrchestraError?
         var isServing = false
+        /// Counts how often the partition has begun to be served.
+        var tenure = 0
         var isDraining = false
         var mailbox: CallMailbox
         var waiters: QueryWaiters
@@ -91,7 +93,8 @@ final class PartitionRuntime: Sendable {
                     maximumCount: limits.maximumQueuedCalls, maximumBytes: limits.maximumQueuedCallBytes),
                 waiters: QueryWaiters(limit: limits.maximumWaitingQueries)))
         executor = TurnExecutor(
-            turnTime: limits.turnTime, concurrency: limits.maximumConcurrentTurns, now: context.clocks.monotonic)
+            turnTime: limits.turnTime, concurrency: limits.maximumConcurrentTurns, clocks: context.clocks,
+            executor: context.executor)
         let topics = context.catalog.inputTopics
         inputEnds = CoalescedRead {
             var ends: [String: Int64] = [:]
@@ -206,7 +209,7 @@ final class PartitionRuntime: Sendable {
             logger.info("beginning again", metadata: ["in": "\(pause)"])
             return await untilStopped {
                 // Cancelled when the partition is to stop.
-                try? await Task.sleep(for: pause)
+                try? await self.context.clocks.sleep(pause)
                 return .backedOff
             }
         case .finish, .close, .nothing:

@@ -23,7 +23,6 @@ package final class Silo: Service, GrainCallHandler {
         var failure: OrchestraError?
     }
 
-    private static let tick = Duration.milliseconds(20)
     /// How often heartbeats are looked at, in ticks.
     private static let reconcileTicks = 5
 
@@ -35,6 +34,7 @@ package final class Silo: Service, GrainCallHandler {
     private let budget: StateBudget
     private let network: (any SiloNetwork)?
     private let leaving: @Sendable () async -> Void
+    private let connect: @Sendable () throws -> any SiloLog
     private let state: Mutex<State>
 
     /// - Parameters:
@@ -52,10 +52,13 @@ package final class Silo: Service, GrainCallHandler {
             configuration, grains: grains, coding: codec, network: network, leaving: leaving, logger: logger)
     }
 
+    /// - Parameter connect: makes the silo's clients; by default, of the Kafka that the configuration names.
     package init(
         _ configuration: SiloConfiguration, grains: [any Grain.Type], coding: any RecordCoding,
-        network: (any SiloNetwork)? = nil, leaving: @escaping @Sendable () async -> Void = {}, logger: Logger
+        network: (any SiloNetwork)? = nil, leaving: @escaping @Sendable () async -> Void = {}, logger: Logger,
+        connect: (@Sendable () throws -> any SiloLog)? = nil
     ) throws(OrchestraError) {
+        self.connect = connect ?? { try KafkaSiloLog(configuration, logger: logger) }
         self.network = network
         self.leaving = leaving
         let alone = SiloView(
@@ -94,65 +97,63 @@ package final class Silo: Service, GrainCallHandler {
     package func waitUntilReady() async {
         while !isReady, !Task.isCancelled {
             // Readiness is the conjunction of what many loops do; looking is simpler than counting.
-            try? await Task.sleep(for: .milliseconds(10))
+            try? await configuration.clocks.sleep(.milliseconds(10))
         }
     }
 
     /// Runs the silo until it is shut down.
     ///
     /// - Throws: ``OrchestraError`` when topics, schemas or configuration do not fit; nothing is served then.
-    package func run() async throws {
-        let clients = try Clients(configuration.kafka, logger)
+    package func run() async throws { try await run(until: { try await gracefulShutdown() }) }
+
+    /// - Parameter shutdown: returns when the silo shall give its partitions away and end; throws when it is cancelled.
+    package func run(until shutdown: @escaping @Sendable () async throws -> Void) async throws {
+        let log = try connect()
         do {
-            // Cancelled by a shutdown that comes before the start is through.
-            let isPrepared = try await cancelWhenGracefulShutdown { try await self.prepareWhenReachable(clients.admin) }
-            if isPrepared { try await serve(clients) }
+            if try await prepare(log, until: shutdown) { try await serve(log, until: shutdown) }
         } catch {
             state.withLock { $0.failure = OrchestraError(.unavailable, "the silo could not start", cause: error) }
-            await clients.close()
+            await log.close()
             throw error
         }
-        await clients.close()
+        await log.close()
         logger.info("the silo has stopped")
     }
 
-    /// What all partitions share of Kafka.
-    private struct Clients {
-        let admin: Admin
-        let inputs: PartitionConsumer
-        let changelogs: PartitionConsumer
-        let heartbeats: PartitionConsumer
-
-        init(_ kafka: KafkaConfiguration, _ logger: Logger) throws {
-            admin = try Admin(kafka, logger: logger)
-            inputs = try PartitionConsumer(kafka, isolation: .readCommitted, logger: logger)
-            changelogs = try PartitionConsumer(kafka, isolation: .readCommitted, logger: logger)
-            heartbeats = try PartitionConsumer(kafka, isolation: .readUncommitted, logger: logger)
-        }
-
-        func close() async {
-            await heartbeats.close()
-            await inputs.close()
-            await changelogs.close()
-            await admin.close()
+    /// - Returns: `false` if a shutdown came before the start was through.
+    private func prepare(
+        _ log: any SiloLog, until shutdown: @escaping @Sendable () async throws -> Void
+    ) async throws -> Bool {
+        try await withThrowingTaskGroup(of: Bool?.self) { group in
+            group.addTask { try await self.prepareWhenReachable(log) }
+            group.addTask {
+                try? await shutdown()
+                return nil
+            }
+            var isPrepared = false
+            for try await outcome in group {
+                if let outcome { isPrepared = outcome }
+                group.cancelAll()
+            }
+            return isPrepared
         }
     }
 
     /// Prepares topics and schemas; waits for a broker or registry that cannot be reached (yet).
     ///
     /// - Returns: `false` if the silo was told to stop meanwhile.
-    private func prepareWhenReachable(_ admin: Admin) async throws -> Bool {
+    private func prepareWhenReachable(_ log: any SiloLog) async throws -> Bool {
         var pause = Duration.milliseconds(200)
         while !Task.isCancelled {
             do {
-                try await prepare(admin)
+                try await prepare(log)
                 return true
             } catch {
                 guard !Task.isCancelled else { return false }
                 guard Silo.mayPass(error) else { throw error }
                 logger.warning("waiting for the broker and the registry", metadata: ["error": "\(error)"])
                 // Ends early only when the silo stops.
-                try? await Task.sleep(for: pause)
+                try? await configuration.clocks.sleep(pause)
                 pause = min(pause * 2, .seconds(5))
             }
         }
@@ -167,13 +168,13 @@ package final class Silo: Service, GrainCallHandler {
         }
     }
 
-    private func prepare(_ admin: Admin) async throws {
+    private func prepare(_ log: any SiloLog) async throws {
         let specifications = Topics.specifications(
             partitionCount: configuration.partitionCount, replicationFactor: configuration.replicationFactor,
             streams: catalog.streamTopics)
-        try await admin.create(specifications, timeout: .seconds(30))
+        try await log.create(specifications)
         let names = specifications.map(\.name)
-        let counts = try await admin.partitionCounts(of: names, timeout: .seconds(30))
+        let counts = try await log.partitionCounts(of: names)
         try Topics.check(counts, topics: names, partitionCount: configuration.partitionCount)
         try await Silo.registerSchemas(catalog, codec)
         logger.info("topics and schemas are in place", metadata: ["topics": "\(names.count)"])
@@ -195,18 +196,15 @@ package final class Silo: Service, GrainCallHandler {
 
     // MARK: Serving
 
-    private func makeLane() -> TransactionLane {
-        let (configuration, logger) = (configuration, logger)
+    private func makeLane(_ log: any SiloLog) -> TransactionLane {
+        let id = configuration.transactionalID
         return TransactionLane(groupID: configuration.groupID, clocks: configuration.clocks, logger: logger) {
-            () throws(EventLogError) in
-            try TransactionalProducer(
-                configuration.kafka, transactionalID: configuration.transactionalID,
-                transactionTimeout: configuration.transactionTimeout, logger: logger)
+            () throws(EventLogError) in try log.makeProducer(id)
         }
     }
 
     private func makePartitions(
-        _ clients: Clients, _ lane: TransactionLane, _ heartbeats: Heartbeats, _ lease: ServingLease
+        _ log: any SiloLog, _ lane: TransactionLane, _ heartbeats: Heartbeats, _ lease: ServingLease
     ) -> SiloPartitions {
         let (configuration, logger) = (configuration, logger)
         let succession = SiloSuccession(
@@ -214,11 +212,7 @@ package final class Silo: Service, GrainCallHandler {
             standing: { [weak self] other in
                 self?.state.withLock { $0.partitions }?.standing(of: other) ?? .present
             },
-            makeProducer: { id throws(EventLogError) in
-                try TransactionalProducer(
-                    configuration.kafka, transactionalID: id, transactionTimeout: configuration.transactionTimeout,
-                    logger: logger)
-            })
+            makeProducer: { id throws(EventLogError) in try log.makeProducer(id) })
         let context = PartitionContext(
             catalog: catalog,
             origin: BatchOrigin(
@@ -227,25 +221,26 @@ package final class Silo: Service, GrainCallHandler {
             generation: configuration.generation, transactionalID: configuration.transactionalID,
             retries: configuration.retries, succession: succession, lease: lease, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
-            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), logger: logger)
+            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), executor: configuration.executor,
+            logger: logger)
         return SiloPartitions(
             configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen }
         ) { partition in
-            let log = KafkaPartitionLog(
-                partition: partition, lane: lane, inputs: clients.inputs, changelogs: clients.changelogs,
-                admin: clients.admin)
-            return PartitionRuntime(partition: partition, context: context, log: log)
+            PartitionRuntime(partition: partition, context: context, log: log.partition(partition, lane: lane))
         }
     }
 
     /// Runs partitions until the silo is shut down and all have been given back.
-    private func serve(_ clients: Clients) async throws {
-        let lane = makeLane()
+    private func serve(
+        _ log: any SiloLog, until shutdown: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        let lane = makeLane(log)
         let lease = ServingLease(clocks: configuration.clocks)
         let heartbeats = Heartbeats(
-            configuration, sink: lane.makeSink(), consumer: clients.heartbeats, codec: codec, lease: lease,
+            configuration, sink: lane.makeSink(),
+            open: { () async throws(EventLogError) in try await log.openHeartbeats() }, codec: codec, lease: lease,
             logger: logger)
-        let partitions = makePartitions(clients, lane, heartbeats, lease)
+        let partitions = makePartitions(log, lane, heartbeats, lease)
         lane.onEndOfLife { error in
             lease.revoke()
             for partition in partitions.runtimes { partition.endLife(error) }
@@ -263,16 +258,18 @@ package final class Silo: Service, GrainCallHandler {
             group.addTask { await self.reportReadiness() }
             await withTaskGroup(of: Void.self) { serving in
                 serving.addTask { await partitions.run() }
-                serving.addTask { await self.leaveWhenShutDown(partitions) }
+                serving.addTask { await self.leave(partitions, after: shutdown) }
             }
             await lane.end()
             group.cancelAll()
         }
     }
 
-    private func leaveWhenShutDown(_ partitions: SiloPartitions) async {
+    private func leave(
+        _ partitions: SiloPartitions, after shutdown: @Sendable () async throws -> Void
+    ) async {
         do {
-            try await gracefulShutdown()
+            try await shutdown()
             logger.info("giving all partitions away")
             await leaving()
             await partitions.leave(within: network == nil ? .zero : configuration.handOverTime)
@@ -288,7 +285,7 @@ package final class Silo: Service, GrainCallHandler {
         var ticks = 0
         while !Task.isCancelled {
             // Ends early only when the silo stops.
-            try? await Task.sleep(for: Silo.tick)
+            try? await configuration.clocks.sleep(configuration.tick)
             let instant = configuration.clocks.monotonic()
             partitions.tick(at: instant)
             lane.tick(at: instant)
@@ -320,7 +317,7 @@ package final class Silo: Service, GrainCallHandler {
         let partition = partitioner.partition(of: request.grain)
         let deadline = configuration.clocks.monotonic() + min(request.timeLeft, .seconds(86_400))
         var request = request
-        var pause = Silo.tick
+        var pause = configuration.tick
         while true {
             let obstacle: OrchestraError
             do throws(OrchestraError) {
@@ -334,7 +331,7 @@ package final class Silo: Service, GrainCallHandler {
             guard request.hops == 0, request.timeLeft > pause else { throw obstacle }
             do {
                 // Ever longer, and not all at once: many calls may wait for the same partition.
-                try await Task.sleep(for: pause * Double.random(in: 0.5...1))
+                try await configuration.clocks.sleep(pause * configuration.jitter())
                 pause = min(pause * 2, .milliseconds(320))
             } catch {
                 throw OrchestraError(.unavailable, "the caller of \(request.grain) went away")

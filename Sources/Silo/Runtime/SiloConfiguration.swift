@@ -34,6 +34,13 @@ package struct SiloConfiguration: Sendable {
     package var limits = GrainLimits()
     package var retries = RetryPolicy()
     package var clocks = Clocks.system
+    /// How often deadlines, timers and the lease are looked at; heartbeats and the placement at every fifth time.
+    /// Default: 20 ms.
+    package var tick = Duration.milliseconds(20)
+    /// Spreads the repetitions of calls that wait for the same partition: a factor from 0.5 to 1. Default: random.
+    package var jitter: @Sendable () -> Double = { Double.random(in: 0.5...1) }
+    /// Where turns run. Default: where Swift runs them.
+    package var executor: (any TaskExecutor)?
 
     /// Under this id the silo commits, and whoever initialises it fences the silo.
     package var transactionalID: String { "\(groupID).\(nodeID)" }

@@ -33,6 +33,9 @@ final class SiloPartitions: Sendable {
         /// What is left is drained, whether others take it or not.
         var isClosing = false
 
+        /// In the order of their partitions.
+        var runtimes: [PartitionRuntime] { entries.sorted { $0.key < $1.key }.map(\.value.runtime) }
+
         func isCandidate(_ silo: String) -> Bool { candidates.contains { $0.id == silo } }
     }
 
@@ -51,6 +54,7 @@ final class SiloPartitions: Sendable {
     private let liveness: @Sendable () -> SiloLiveness
     private let canCommit: @Sendable () -> Bool
     private let make: @Sendable (Int32) -> PartitionRuntime
+    private let clocks: Clocks
     private let logger: Logger
     private let state = Mutex(State())
     private let starts: AsyncStream<PartitionRuntime>
@@ -71,6 +75,7 @@ final class SiloPartitions: Sendable {
         self.liveness = liveness
         self.canCommit = canCommit
         self.make = make
+        clocks = configuration.clocks
         self.logger = logger
         (starts, start) = AsyncStream.makeStream()
     }
@@ -95,12 +100,12 @@ final class SiloPartitions: Sendable {
     func drain(within limit: Duration) async -> Bool {
         state.withLock { $0.isLeaving = true }
         reconcile()
-        let end = ContinuousClock.now + limit
-        while ContinuousClock.now < end, !Task.isCancelled {
+        let end = clocks.monotonic() + limit
+        while clocks.monotonic() < end, !Task.isCancelled {
             let (isDone, isStuck) = state.withLock { ($0.entries.isEmpty, $0.placement.silos.isEmpty) }
             if isDone || isStuck { return isDone }
             // Everything else that has to happen is looked after elsewhere; this only waits for it.
-            try? await Task.sleep(for: .milliseconds(5))
+            try? await clocks.sleep(.milliseconds(5))
         }
         return false
     }
@@ -117,7 +122,7 @@ final class SiloPartitions: Sendable {
         let runtimes = state.withLock { state in
             state.isLeaving = true
             state.isClosing = true
-            return state.entries.values.map(\.runtime)
+            return state.runtimes
         }
         for runtime in runtimes { runtime.drain() }
         finishIfEmpty()
@@ -158,7 +163,7 @@ final class SiloPartitions: Sendable {
         for runtime in runtimes { runtime.tick(at: instant) }
     }
 
-    var runtimes: [PartitionRuntime] { state.withLock { $0.entries.values.map(\.runtime) } }
+    var runtimes: [PartitionRuntime] { state.withLock { $0.runtimes } }
 
     /// Brings what runs here into line with the view and the heartbeats. To be called whenever one of them may have
     /// changed.

@@ -17,7 +17,7 @@ final class SiloSuccession: Succession {
     private let network: (any SiloNetwork)?
     private let logger: Logger
     private let standing: @Sendable (String) -> Standing
-    private let makeProducer: @Sendable (String) throws(EventLogError) -> TransactionalProducer
+    private let makeProducer: @Sendable (String) throws(EventLogError) -> any TransactionSink
     private let fences = Mutex<[String: CoalescedRead<Void>]>([:])
 
     /// What this node thinks of another silo.
@@ -38,7 +38,7 @@ final class SiloSuccession: Succession {
     init(
         _ configuration: SiloConfiguration, heartbeats: Heartbeats, network: (any SiloNetwork)?, logger: Logger,
         standing: @escaping @Sendable (String) -> Standing,
-        makeProducer: @escaping @Sendable (String) throws(EventLogError) -> TransactionalProducer
+        makeProducer: @escaping @Sendable (String) throws(EventLogError) -> any TransactionSink
     ) {
         silo = configuration.nodeID
         self.heartbeats = heartbeats

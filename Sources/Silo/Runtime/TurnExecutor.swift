@@ -38,12 +38,15 @@ final class TurnExecutor: Sendable {
     private let state = Mutex(State())
     private let turnTime: Duration
     private let concurrency: Int
-    private let now: @Sendable () -> ContinuousClock.Instant
+    private let clocks: Clocks
+    private let executor: (any TaskExecutor)?
 
-    init(turnTime: Duration, concurrency: Int, now: @escaping @Sendable () -> ContinuousClock.Instant) {
+    /// - Parameter executor: where turns run; `nil`: where Swift runs them.
+    init(turnTime: Duration, concurrency: Int, clocks: Clocks, executor: (any TaskExecutor)? = nil) {
         self.turnTime = turnTime
         self.concurrency = concurrency
-        self.now = now
+        self.clocks = clocks
+        self.executor = executor
     }
 
     /// Tasks of abandoned turns that have not ended.
@@ -121,7 +124,7 @@ final class TurnExecutor: Sendable {
         state.lastWorker += 1
         let worker = state.lastWorker
         state.laneWorker = worker
-        state.tasks[worker] = Task { await self.workLane(worker) }
+        state.tasks[worker] = Task(executorPreference: executor) { await self.workLane(worker) }
     }
 
     private func startOwn(_ state: inout State) {
@@ -131,7 +134,9 @@ final class TurnExecutor: Sendable {
             state.ownRunning += 1
             state.slots[index].worker = worker
             let job = state.slots[index].job
-            state.tasks[worker] = Task { await self.work(on: index, job, worker) }
+            state.tasks[worker] = Task(executorPreference: executor) {
+                await self.work(on: index, job, worker)
+            }
         }
     }
 
@@ -158,7 +163,7 @@ final class TurnExecutor: Sendable {
         var job = start
         await job.run(beforeTurn: { self.keep($0, at: index, worker) }) { pause in
             // Cancelled when the turn is abandoned; then nobody waits for what follows.
-            try? await Task.sleep(for: pause)
+            try? await clocks.sleep(pause)
         }
         settle(index, job, worker, isFinished: true)
         end(worker)
@@ -173,7 +178,7 @@ final class TurnExecutor: Sendable {
     }
 
     private func keep(_ job: GrainJob, at index: Int, _ worker: Int) {
-        let start = now()
+        let start = clocks.monotonic()
         state.withLock { state in
             guard isCurrent(worker, index, state) else { return }
             state.slots[index].job = job

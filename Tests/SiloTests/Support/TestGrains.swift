@@ -61,7 +61,10 @@ struct Counter: Grain, Codable, Equatable {
             throw Refusal()
         }
         Command(Add.self) { grain, add, turn in
-            guard add.amount >= 0 else { throw Refusal() }
+            guard add.amount >= 0 else {
+                probe.note("refuse \(turn.key)")
+                throw Refusal()
+            }
             probe.note("add \(turn.key)")
             grain.total += add.amount
             return grain.total
@@ -101,6 +104,36 @@ struct Counter: Grain, Codable, Equatable {
         case "stray": try turn.publish(order, to: .agentTasks, key: turn.key)
         default: break
         }
+    }
+}
+
+/// A grain whose state takes its time to be decoded, as one does whose writer's schema has to be fetched.
+struct Ponderous: Grain, Codable {
+    static let type: GrainType = "ponderous"
+    /// Where decoding waits.
+    static let wait = Mutex<OneShot<Void>?>(nil)
+    static let probe = Probe()
+
+    var total = 0
+
+    static let handlers = Handlers<Self> {
+        Command(Add.self) { grain, add, _ in
+            grain.total += add.amount
+            return grain.total
+        }
+        Query(Total.self) { grain, _ in grain.total }
+    }
+
+    static var stateFormat: StateFormat<Self> {
+        var format = StateFormat<Self>.json
+        let decode = format.decode
+        format.decode = { _, _ in nil }
+        format.decodeSuspending = { state, codec in
+            probe.note("decode")
+            await wait.withLock { $0 }?.value()
+            return try decode(state, codec) ?? Ponderous()
+        }
+        return format
     }
 }
 

@@ -1,0 +1,14 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// Tells the thread that made it from others.
+struct ThreadIdentity: @unchecked Sendable {
+    private let thread = pthread_self()
+
+    var isCurrent: Bool { pthread_equal(thread, pthread_self()) != 0 }
+}

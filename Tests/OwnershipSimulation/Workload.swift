@@ -1,0 +1,164 @@
+import EventLog
+import Membership
+import OrchestraCore
+import Placement
+import Records
+import Silo
+
+/// Clients of the grains: commands that are repeated under their request ids until they are answered, queries, commands
+/// that are refused, and records. What they see goes into the ``History``.
+final class Workload: @unchecked Sendable {
+    private let world: VirtualWorld
+    private let host: VirtualHost
+    private let network: ModelNetwork
+    private let kafka: ModelKafka
+    private let settings: OwnershipSettings
+    private let partitioner: Partitioner
+    private let keys: [String]
+    let history: History
+    private var isStopping = false
+    private(set) var running = 0
+    private var orders = 0
+
+    init(_ settings: OwnershipSettings, _ network: ModelNetwork, _ kafka: ModelKafka, keyCount: Int) throws {
+        (self.settings, self.network, self.kafka) = (settings, network, kafka)
+        world = network.world
+        host = VirtualHost("clients", in: world)
+        partitioner = try Partitioner(partitionCount: settings.partitionCount)
+        keys = (0..<keyCount).map { "k\($0)" }
+        history = History(world)
+    }
+
+    func start(clients: Int) {
+        for client in 0..<clients {
+            running += 1
+            _ = Task(executorPreference: host) {
+                await self.run(client)
+                self.running -= 1
+            }
+        }
+    }
+
+    /// What has begun is brought to its end.
+    func stop() { isStopping = true }
+
+    private func run(_ client: Int) async {
+        var count = 0
+        while !isStopping {
+            try? await host.sleep(.microseconds(world.between(20_000, 400_000)))
+            count += 1
+            let key = keys[world.random.below(keys.count)]
+            switch world.random.below(10) {
+            case 0..<4: await add(key, id: "\(client)-\(count)")
+            case 4..<7: await read(key)
+            case 7: await beRefused(key, id: "\(client)-\(count)")
+            default: await order(key)
+            }
+        }
+    }
+
+    // MARK: Operations
+
+    private func request<M: Encodable & Sendable>(
+        _ message: M, _ name: String, _ kind: GrainCallRequest.Kind, _ key: String, id: String
+    ) throws -> GrainCallRequest {
+        GrainCallRequest(
+            requestID: id, grain: try GrainID(type: Tally.type, key: key), kind: kind, method: name,
+            payload: try MessageCoding.encode(message), timeLeft: .seconds(4))
+    }
+
+    /// Any silo takes any call.
+    private func send(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
+        let names = network.processes.keys.sorted()
+        guard !names.isEmpty else { throw OrchestraError(.unavailable, "there is no silo") }
+        return try await network.link(from: host).send(request, to: names[world.random.below(names.count)])
+    }
+
+    private func add(_ key: String, id: String) async {
+        let begun = history.begin(key, adds: true)
+        while true {
+            do {
+                let reply = try await send(request(AddOne(), AddOne.name, .command, key, id: id))
+                return history.added(key, try MessageCoding.decode(Int.self, from: reply.payload), begun)
+            } catch {
+                world.log("clients: \(id) of \(key) failed: \((error as? OrchestraError)?.code.rawValue ?? "\(error)")")
+                try? await host.sleep(.microseconds(world.between(20_000, 300_000)))
+            }
+        }
+    }
+
+    func read(_ key: String, after position: GrainCallRequest.Position? = nil) async {
+        let begun = history.begin(key, sees: position != nil)
+        do {
+            var request = try request(ReadTotal(), ReadTotal.name, .query, key, id: "query")
+            request.after = position
+            let reply = try await send(request)
+            history.read(key, try MessageCoding.decode(Int.self, from: reply.payload), begun)
+        } catch {
+            if (error as? OrchestraError)?.code == .notFound { history.notFound(key, begun) }
+        }
+    }
+
+    private func beRefused(_ key: String, id: String) async {
+        let begun = history.begin(key)
+        do {
+            _ = try await send(request(Refuse(), Refuse.name, .command, key, id: id))
+        } catch {
+            guard let error = error as? OrchestraError, error.code == .conflict, let total = Int(error.message) else {
+                return
+            }
+            history.read(key, total, begun)
+        }
+    }
+
+    private func order(_ key: String) async {
+        orders += 1
+        let never = Timestamp(millisecondsSinceEpoch: 0)
+        let order = AgentTask(
+            taskId: "\(orders)", workflowId: key, agent: "", input: "", createdAt: never, deadline: never)
+        guard let value = try? settings.codec.encode(order) else { return }
+        let home = partitioner.partition(forKey: key)
+        // Some clients partition differently.
+        let isStray = world.happens(0.1)
+        let partition = isStray ? (home + 1) % settings.partitionCount : home
+        let record = ProducerRecord(topic: "orders", partition: partition, key: Array(key.utf8), value: value)
+        let offset = kafka.append(record)
+        history.ordered(key, isStray: isStray)
+        guard !isStray, world.happens(0.5) else { return }
+        await read(key, after: world.happens(0.5) ? .init(topic: "orders", offset: offset + 1) : nil)
+    }
+
+    // MARK: At the end
+
+    /// Reads every grain and compares it with what the clients did.
+    func checkTotals() {
+        for key in keys {
+            running += 1
+            _ = Task(executorPreference: host) {
+                await self.checkTotal(of: key)
+                self.running -= 1
+            }
+        }
+    }
+
+    private func checkTotal(of key: String) async {
+        guard history.isTouched(key) else { return }
+        let end = kafka.partition(TopicPartition(topic: "orders", partition: partitioner.partition(forKey: key))).end
+        var total: Int?
+        // Records in the wrong partition need a moment to get to the right one.
+        for _ in 0..<40 where total == nil || total != history.expected(of: key) {
+            do {
+                var request = try request(ReadTotal(), ReadTotal.name, .query, key, id: "query")
+                request.after = .init(topic: "orders", offset: end)
+                let reply = try await send(request)
+                total = try MessageCoding.decode(Int.self, from: reply.payload)
+            } catch {
+                world.log("clients: \(key) cannot be read: \(error)")
+            }
+            try? await host.sleep(.milliseconds(50))
+        }
+        history.ended(key, total)
+    }
+
+    var receiptsExpected: Int { orders }
+}
