@@ -38,6 +38,7 @@ test:  ## build and run all tests
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/soak.py
 	@.venv/bin/python -m unittest discover --start-directory Tests/Chaos
+	@.venv/bin/python Tests/Chaos/membership.py
 	@Tests/Chaos/run
 	@swift test --skip-build --no-parallel --skip ClusterTests
 	@BINARY_UNDER_TEST=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
@@ -72,13 +73,14 @@ lint:  ## check formatting, scripts, generated code and the rules of the code ba
 format:  ## rewrite the Swift sources in the project's format
 	@swift format --in-place --recursive Package.swift Sources Tests Examples Benchmarks
 
-bench: build  ## measure against the floors: calls, streams, workflows
-	@scripts/setup --tests
+bench: build  ## measure against the floors: calls, streams, workflows, failure detection
+	@scripts/setup --bench
 	@swift build $(release) --product TransportBenchmark
-	@.build/release/TransportBenchmark
 	@swift build $(release) --product StreamBenchmark
+	@.build/release/TransportBenchmark
 	@Benchmarks/streams
 	@Benchmarks/run
+	@.venv/bin/python Benchmarks/membership --nodes 5
 
 clean:  ## remove build products (not data)
 	@rm -rf .build
