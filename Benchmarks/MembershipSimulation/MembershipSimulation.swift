@@ -5,7 +5,7 @@ import Simulation
 ///
 ///     membership-sim                  the whole table (minutes)
 ///     membership-sim 100 1000         for these numbers of nodes
-///     membership-sim crash 1000 10    one part (crash, join, impair) for so many nodes and seeds
+///     membership-sim crash 1000 10    one part (crash, join, impair, part) for so many nodes and seeds
 ///     membership-sim bootstrap 2000   so many nodes that start within one second
 ///     membership-sim faults 1 10000   random faults under these seeds, with the invariants checked
 @main
@@ -21,6 +21,7 @@ struct MembershipSimulation {
         case "crash": crashes(numbers.first ?? 1000, seeds: seeds ?? 10)
         case "join": joins(numbers.first ?? 1000, seeds: seeds ?? 5)
         case "bootstrap": bootstrap(numbers.first ?? 2000, seeds: seeds ?? 3)
+        case "part": partitions(numbers.first ?? 25, seeds: seeds ?? 10)
         case "impair": impairments(numbers.first ?? 1000, seeds: seeds ?? 2)
         default:
             for nodes in numbers.isEmpty ? [10, 100, 1_000, 10_000] : numbers { table(nodes) }
@@ -56,6 +57,18 @@ struct MembershipSimulation {
         var times = Numbers()
         for seed in 1...seeds { times.add(JoinExperiment.join(nodeCount: nodes, seed: seed)) }
         row(nodes, "a join is known to 99.99 %", times, seeds: seeds, unit: "s")
+    }
+
+    private static func partitions(_ nodes: Int, seeds: UInt64) {
+        var parted = Numbers()
+        var healed = Numbers()
+        for seed in 1...seeds {
+            let outcome = PartitionExperiment.run(nodeCount: nodes, seed: seed)
+            parted.add(outcome.parted)
+            healed.add(outcome.healed)
+        }
+        row(nodes, "parted for 120 s: each half agrees after", parted, seeds: seeds, unit: "s")
+        row(nodes, "parted for 120 s: once healed, all agree after", healed, seeds: seeds, unit: "s")
     }
 
     private static func impairments(_ nodes: Int, seeds: UInt64) {

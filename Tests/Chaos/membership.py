@@ -176,8 +176,8 @@ class Members:
         names = sorted(self.names)
         halves = [frozenset(names[: len(names) // 2]), frozenset(names[len(names) // 2 :])]
         self.stalls.take()
-        began = time.monotonic()
         self.network.split(*halves)
+        began = time.monotonic()
         for half in halves:
             self.wait(lambda half=half: self.all_see(half, among=half), 90, f"{sorted(half)} see each other only")
         parted = time.monotonic() - began

@@ -62,32 +62,35 @@ class Network:
 
     def cut(self, one, other):
         """Takes the line between two nodes away; does nothing twice."""
-        pair = frozenset((one, other))
-        if pair in self.cuts or len(pair) == 1:
-            return
-        self.cuts.add(pair)
-        for here, there in ((one, other), (other, one)):
-            entry = f"neigh replace {self.addresses[there]} lladdr {NOBODY} nud permanent dev eth0"
-            _batch(here, [entry])
+        self.split([one], [other])
 
     def heal(self, one, other):
-        pair = frozenset((one, other))
-        if pair not in self.cuts:
-            return
-        self.cuts.discard(pair)
-        for here, there in ((one, other), (other, one)):
-            _batch(here, [f"neigh del {self.addresses[there]} dev eth0"])
+        self._heal([frozenset((one, other))])
 
     def split(self, group, others):
         """Takes away all lines between two groups; returns those pairs that had one."""
-        pairs = [(a, b) for a in group for b in others if frozenset((a, b)) not in self.cuts]
-        for one, other in pairs:
-            self.cut(one, other)
+        pairs = [(a, b) for a in group for b in others if a != b and frozenset((a, b)) not in self.cuts]
+        self.cuts.update(frozenset(pair) for pair in pairs)
+        self._tell_both(pairs, "replace", f"lladdr {NOBODY} nud permanent")
         return pairs
 
     def heal_all(self):
-        for pair in list(self.cuts):
-            self.heal(*pair)
+        self._heal(list(self.cuts))
+
+    def _heal(self, pairs):
+        healed = [pair for pair in pairs if pair in self.cuts]
+        self.cuts.difference_update(healed)
+        self._tell_both([tuple(pair) for pair in healed], "del", "")
+
+    def _tell_both(self, pairs, verb, entry):
+        """Changes the neighbour entries at both ends of all these lines: one process for each node, so that many lines
+        go at nearly the same moment."""
+        lines = {}
+        for one, other in pairs:
+            for here, there in ((one, other), (other, one)):
+                lines.setdefault(here, []).append(f"neigh {verb} {self.addresses[there]} {entry} dev eth0")
+        for namespace, changes in lines.items():
+            _batch(namespace, changes)
 
     def close(self):
         """Removes everything; nobody may be using it any more."""
