@@ -66,7 +66,8 @@ final class CommitChecker: @unchecked Sendable {
         switch ChangelogKey(record.key ?? []) {
         case .claim(let silo): partition.claims[silo] = record.value == nil ? nil : (writer, offset)
         case .progress:
-            guard let value = record.value, let progress = try? codec.decodeIfKnown(PartitionProgress.self, from: value)
+            guard let value = record.value,
+                let progress = try? codec.decodeIfKnown(PartitionProgress.self, from: value)
             else { return history.violation("partition \(number): a progress record cannot be read") }
             take(progress, of: writer, at: offset, number, &partition)
         default: break
@@ -74,7 +75,8 @@ final class CommitChecker: @unchecked Sendable {
     }
 
     private func take(
-        _ progress: PartitionProgress, of writer: Writer, at offset: Int64, _ number: Int32, _ partition: inout Partition
+        _ progress: PartitionProgress, of writer: Writer, at offset: Int64, _ number: Int32,
+        _ partition: inout Partition
     ) {
         commits += 1
         if progress.sequence != partition.sequence + 1 {

@@ -214,7 +214,8 @@ final class ModelLog: SiloLog, @unchecked Sendable {
 
     fileprivate func open(_ positions: [TopicPartition: Int64]) throws(EventLogError) -> any IntakeSource {
         guard open.isDisjoint(with: positions.keys) else {
-            throw EventLogError(kind: .retriable, name: "_CONFLICT", message: "open already: \(positions.keys.sorted())")
+            throw EventLogError(
+                kind: .retriable, name: "_CONFLICT", message: "open already: \(positions.keys.sorted())")
         }
         open.formUnion(positions.keys)
         return ModelIntake(positions, isCommitted: true, on: host, kafka) { [weak self] in

@@ -8,6 +8,8 @@ import Silo
 package final class OwnershipRun {
     package struct Report: Sendable {
         package var seed: UInt64
+        package var siloCount: Int
+        package var partitionCount: Int32
         package var traceHash: UInt64
         package var violations: [String]
         /// From the end of the faults until each partition was served by its owner, in microseconds.
@@ -65,7 +67,8 @@ package final class OwnershipRun {
         run.end()
         let history = run.workload.history
         return Report(
-            seed: seed, traceHash: run.world.traceHash, violations: history.violations, healing: healing,
+            seed: seed, siloCount: run.settings.siloCount, partitionCount: run.settings.partitionCount,
+            traceHash: run.world.traceHash, violations: history.violations, healing: healing,
             jobs: run.world.jobCount, operations: history.operations, commits: run.checker.commits,
             changesOfOwner: run.checker.changesOfOwner, initializations: run.kafka.initializations, faults: run.faults)
     }
@@ -213,7 +216,7 @@ package final class OwnershipRun {
                 let committed = checker.sequence(of: report.partition)
                 guard report.sequence != committed else { continue }
                 workload.history.violation(
-                    "\(process.name) is at \(report.sequence) in partition \(report.partition), \(committed) is committed")
+                    "\(process.name) has \(report.sequence) of partition \(report.partition), not \(committed)")
             }
         }
     }

@@ -50,8 +50,8 @@ final class Workload: @unchecked Sendable {
             let key = keys[world.random.below(keys.count)]
             switch world.random.below(10) {
             case 0..<4: await add(key, id: "\(client)-\(count)")
-            case 4..<7: await read(key)
-            case 7: await beRefused(key, id: "\(client)-\(count)")
+            case 4..<6: await read(key)
+            case 6..<8: await beRefused(key, id: "\(client)-\(count)")
             default: await order(key)
             }
         }
@@ -64,7 +64,9 @@ final class Workload: @unchecked Sendable {
     ) throws -> GrainCallRequest {
         GrainCallRequest(
             requestID: id, grain: try GrainID(type: Tally.type, key: key), kind: kind, method: name,
-            payload: try MessageCoding.encode(message), timeLeft: .seconds(4))
+            payload: try MessageCoding.encode(message),
+            // Some wait long enough to hear what a silo says that was paused.
+            timeLeft: .milliseconds(world.between(2_000, 12_000)))
     }
 
     /// Any silo takes any call.

@@ -61,7 +61,9 @@ package struct QueryWaiters: Sendable {
 
     /// Takes out those that wait for the partition to be served, and those whose grain may have moved on meanwhile.
     package mutating func takeAll() -> [QueryWait] {
-        let all = forCommit.sorted { $0.key.description < $1.key.description }.flatMap(\.value) + forPositions.map(\.wait) + forServing
+        // In an order that follows from the names, so that runs can be replayed.
+        let waits = forCommit.sorted { $0.key.description < $1.key.description }.flatMap(\.value)
+        let all = waits + forPositions.map(\.wait) + forServing
         (forCommit, forPositions, forServing, count) = ([:], [], [], 0)
         return all
     }
