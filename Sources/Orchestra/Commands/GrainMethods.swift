@@ -18,7 +18,7 @@ enum GrainMethods {
             switch entry.content {
             case .command(let name, _): methods[name] = .command
             case .query(let name, _): methods[name] = .query
-            case .event, .timer, .publishes: break
+            case .event, .timer, .reply, .publishes: break
             }
         }
         return methods

@@ -47,6 +47,8 @@ extension Grain {
     public typealias Query<Q: GrainQuery> = QueryHandler<Self, Q>
     /// Reacts to a durable timer set by ``Turn/schedule(_:at:)``.
     public typealias Timer = TimerHandler<Self>
+    /// Reacts to what comes of a command that a turn told another grain.
+    public typealias OnReply<C: GrainCommand> = ReplyHandler<Self, C>
     /// Declares a stream that the grain's turns publish to.
     public typealias Publishes<Event: StreamRecord> = PublishedStream<Self, Event>
 }

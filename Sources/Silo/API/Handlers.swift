@@ -6,8 +6,8 @@ import Records
 public struct Handlers<G: Grain>: Sendable {
     package var entries: [HandlerEntry<G>]
 
-    /// - Parameter entries: `On`, `Command`, `Query`, `Timer` and `Publishes` declarations. Two for the same name
-    ///   stop the silo at its start with a clear error.
+    /// - Parameter entries: `On`, `Command`, `Query`, `Timer`, `OnReply` and `Publishes` declarations. Two for the same
+    ///   name stop the silo at its start with a clear error.
     public init(@HandlersBuilder<G> _ entries: () -> [HandlerEntry<G>]) {
         self.entries = entries()
     }
@@ -20,6 +20,7 @@ public enum HandlersBuilder<G: Grain> {
     public static func buildExpression<C>(_ handler: CommandHandler<G, C>) -> HandlerEntry<G> { handler.entry }
     public static func buildExpression<Q>(_ handler: QueryHandler<G, Q>) -> HandlerEntry<G> { handler.entry }
     public static func buildExpression(_ handler: TimerHandler<G>) -> HandlerEntry<G> { handler.entry }
+    public static func buildExpression<C>(_ handler: ReplyHandler<G, C>) -> HandlerEntry<G> { handler.entry }
     public static func buildExpression<Event>(_ stream: PublishedStream<G, Event>) -> HandlerEntry<G> { stream.entry }
     public static func buildBlock(_ entries: HandlerEntry<G>...) -> [HandlerEntry<G>] { entries }
 }
@@ -33,6 +34,7 @@ public struct HandlerEntry<G: Grain>: Sendable {
         case command(name: String, Body)
         case query(name: String, @Sendable (G, [UInt8], QueryContext) throws -> [UInt8])
         case timer(name: String, Body)
+        case reply(name: String, command: String, Body)
         case publishes(StreamDescription)
     }
 
@@ -43,10 +45,11 @@ public struct HandlerEntry<G: Grain>: Sendable {
     }
 }
 
-/// What a turn is given: a decoded event, an encoded command, or nothing for a timer.
+/// What a turn is given: a decoded event, an encoded command, what came of a told one, or nothing for a timer.
 package enum TurnPayload: Sendable {
     case event(any StreamRecord)
     case command([UInt8])
+    case reply(ToldAnswer)
     case timer
 }
 

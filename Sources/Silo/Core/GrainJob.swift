@@ -243,6 +243,11 @@ package struct GrainJob: Sendable {
                 OrchestraError(.unimplemented, "grain type \(grain.type) has no handler \(input.handler)"), input,
                 attempts: 0)
         }
+        if case .reply(let answer) = input.payload, case .absent = value {
+            return verdict(
+                OrchestraError(
+                    .notFound, "\(answer.from) answers \(grain), which has completed meanwhile"), input, attempts: 0)
+        }
         guard case .call(let call) = input.source else { return nil }
         let limits = kind.environment.limits
         if let reply = requests.reply(to: call.request.requestID, at: now, limits: limits) {
@@ -280,17 +285,33 @@ package struct GrainJob: Sendable {
                 nextStep: "keep less in one grain, or raise the limit")
         }
         let kept = try timersAfter(turn.effects, input, limit: limits.maximumTimers)
+        let outgoing = try turn.effects.outgoing + reply(result.reply, to: input.replyAddress, of: turn)
         if turn.effects.completes {
             (value, timers, isBuried) = (.absent, [], false)
             graveUntil = now.advanced(by: limits.requestWindow)
-        } else if try !isUntouched(state, timers: kept, input) {
+        } else if try turn.effects.awaitsReply || !isUntouched(state, timers: kept, input) {
             (value, timers, graveUntil, isBuried) = (.changed(result.grain, state), kept, nil, false)
         }
         if case .call(let call) = input.source {
             requests.record(call.request.requestID, reply: result.reply ?? [], at: now)
         }
-        verdicts.append(.done(outgoing: turn.effects.outgoing, reply: result.reply))
+        verdicts.append(.done(outgoing: outgoing, reply: result.reply))
         attempts = 0
+    }
+
+    /// The record that tells the teller what its command answered.
+    private func reply(_ payload: [UInt8]?, to address: ReplyAddress?, of turn: Turn) throws -> [OutgoingRecord] {
+        guard !(turn.effects.completes && turn.effects.awaitsReply) else {
+            throw OrchestraError(
+                .invalidArgument, "a turn of \(grain) completes it and wants the reply of a told command",
+                nextStep: "complete it in the turn that takes the reply, or tell without replyTo")
+        }
+        guard let address else { return [] }
+        let message = address.reply(payload ?? [], from: grain, at: now, traceParent: turn.traceParent)
+        let record = OutgoingRecord(
+            topic: Topics.commands, key: message.grainKey, value: try kind.environment.codec.encode(message))
+        try record.check(kind.environment.limits)
+        return [record]
     }
 
     /// Whether a turn of a grain without state left it without any: then nothing is written for it.

@@ -104,7 +104,7 @@ extension PartitionRuntime {
     private func report(_ output: BatchOutput) {
         context.metrics.turns.increment(by: Int64(output.turnCount))
         context.metrics.stateBytes.record(context.budget.bytes)
-        let failures = output.deadLetters.count + output.refusals.count
+        let failures = output.deadLetters.count + output.refusals.count + output.toldFailures
         if failures > 0 { context.metrics.turnFailures.increment(by: Int64(failures)) }
         guard !output.deadLetters.isEmpty else { return }
         context.metrics.deadLetters.increment(by: Int64(output.deadLetters.count))
@@ -162,6 +162,12 @@ extension PartitionRuntime {
         _ condemned: OrchestraError?
     ) {
         if let condemned {
+            if case .turns(var inputs) = result, inputs.count == 1, inputs[0].replyAddress != nil {
+                // Its teller hears of it.
+                inputs[0].condemned = condemned
+                prepared.inputs += inputs
+                return
+            }
             let kind = DirectOutcome.Kind.deadLetter(code: condemned.code.rawValue, reason: condemned.description)
             prepared.direct.append(DirectOutcome(record: record, kind: kind))
             return
