@@ -8,6 +8,8 @@ public struct GrainCallRequest: Sendable, Hashable {
         case command = 1
         /// Only reads the committed state; answered at once.
         case query = 2
+        /// A query from within another grain's turn: answered at once or not at all, so that it waits for no commit.
+        case read = 3
     }
 
     /// Repeating a command with the same id gets the recorded reply instead of a second effect.

@@ -8,7 +8,8 @@ import Records
 /// trace. For the same reason a turn must not read clocks or random sources of its own: use ``now``.
 ///
 /// A turn never waits for another grain's commit: two partitions that wait for each other would stand still for ever. So
-/// commands to other grains are told, not asked, and what comes of them is another turn.
+/// commands to other grains are told, not asked, and what comes of them is another turn. Another grain's committed state can be
+/// read (``read(_:of:key:)``).
 public struct Turn: Sendable {
     /// What was there before this turn.
     public enum Standing: Sendable, Hashable {
@@ -34,20 +35,24 @@ public struct Turn: Sendable {
     public var key: String { grain.key }
 
     package var environment: TurnEnvironment
+    package var calls: TurnCalls?
     package var effects = TurnEffects()
+    /// Why a grain that the turn wanted to read could not be asked.
+    package var obstacle: OrchestraError?
     /// Tells told commands of one batch apart.
     package var sequence: Int64
     package var inputIndex: Int
 
     package init(
         grain: GrainID, now: Timestamp, standing: Standing, traceParent: String?, environment: TurnEnvironment,
-        sequence: Int64, inputIndex: Int
+        calls: TurnCalls? = nil, sequence: Int64, inputIndex: Int
     ) {
         self.grain = grain
         self.now = now
         self.standing = standing
         self.traceParent = traceParent
         self.environment = environment
+        self.calls = calls
         self.sequence = sequence
         self.inputIndex = inputIndex
     }

@@ -13,8 +13,11 @@ package struct GrainJob: Sendable {
     package private(set) var inputs: [TurnInput]
     /// One for each input, as far as the job has come.
     package private(set) var verdicts: [TurnVerdict] = []
-    /// Set when the state cannot be read now, but may be later: the batch must be run again.
+    /// Set when the grain's state, or another grain that a turn reads, cannot be read now but may be later: the batch must
+    /// be run again.
     package private(set) var blocked: OrchestraError?
+    /// Whether that is because of another grain: then only this job's events, told commands and timers have to wait.
+    package private(set) var isObstructed = false
 
     private let committed: GrainStateRecord?
     private var value: Value
@@ -28,6 +31,7 @@ package struct GrainJob: Sendable {
     private let now: Timestamp
     private let sequence: Int64
     private let retries: RetryPolicy
+    private var calls: TurnCalls?
 
     private enum Value: Sendable {
         /// No state.
@@ -45,9 +49,10 @@ package struct GrainJob: Sendable {
     ///   - committed: the grain as it stands; `nil` if it has no state.
     ///   - live: its decoded state, if it is at hand.
     ///   - sequence: the sequence of the commit that the batch will be.
+    ///   - calls: how turns reach other grains.
     package init(
         grain: GrainID, kind: any GrainKind, committed: CommittedGrain?, live: (any Grain)?, inputs: [TurnInput],
-        now: Timestamp, sequence: Int64, retries: RetryPolicy
+        now: Timestamp, sequence: Int64, retries: RetryPolicy, calls: TurnCalls? = nil
     ) {
         self.grain = grain
         self.kind = kind
@@ -55,6 +60,7 @@ package struct GrainJob: Sendable {
         self.now = now
         self.sequence = sequence
         self.retries = retries
+        self.calls = calls
         switch committed {
         case .unreadable(let reason):
             self.committed = nil
@@ -111,8 +117,10 @@ package struct GrainJob: Sendable {
     }
 
     /// Runs the remaining turns, with pauses between the attempts of one that fails.
+    ///
+    /// - Parameter beforeTurn: as above; returns when the turn will be abandoned.
     package mutating func run(
-        beforeTurn: (GrainJob) -> Void = { _ in }, sleeping sleep: (Duration) async -> Void
+        beforeTurn: (GrainJob) -> ContinuousClock.Instant? = { _ in nil }, sleeping sleep: (Duration) async -> Void
     ) async {
         var isContinued = attempts > 0
         while !isFinished {
@@ -127,13 +135,20 @@ package struct GrainJob: Sendable {
                 verdicts.append(verdict)
                 continue
             }
-            if attempts == 0 || isContinued { beforeTurn(self) }
+            if attempts == 0 || isContinued {
+                let deadline = beforeTurn(self)
+                calls?.deadline = deadline
+            }
             isContinued = false
             var turn = makeTurn(input)
             do {
                 let result = try await kind.run(input.handler, input.payload, on: currentGrain, turn: &turn)
                 try accept(result, of: turn, input)
             } catch {
+                if let obstacle = turn.obstacle, !input.hasCaller {
+                    (blocked, isObstructed) = (obstacle, true)
+                    return
+                }
                 reject(error, input)
             }
         }
@@ -196,7 +211,7 @@ package struct GrainJob: Sendable {
     private func makeTurn(_ input: TurnInput) -> Turn {
         Turn(
             grain: grain, now: now, standing: standing, traceParent: input.traceParent, environment: kind.environment,
-            sequence: sequence, inputIndex: verdicts.count)
+            calls: calls, sequence: sequence, inputIndex: verdicts.count)
     }
 
     /// Decodes the state if that can be done at once.
@@ -338,8 +353,7 @@ package struct GrainJob: Sendable {
     /// again: its caller decides.
     private mutating func reject(_ error: any Error, _ input: TurnInput) {
         attempts += 1
-        let isCall = if case .call = input.source { true } else { false }
-        pause = isCall ? nil : retries.pause(after: error, attempts: attempts)
+        pause = input.hasCaller ? nil : retries.pause(after: error, attempts: attempts)
         if pause == nil { giveUp(.ofHandler(error, grain: grain), input, attempts: attempts) }
     }
 

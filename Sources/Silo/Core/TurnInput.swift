@@ -20,6 +20,11 @@ package struct TurnInput: Sendable {
     /// Set when this input has made transactions fail: it gets this error instead of a turn.
     package var condemned: OrchestraError?
 
+    /// Whether somebody waits for the answer, and decides what to do about an error.
+    package var hasCaller: Bool {
+        if case .call = source { true } else { false }
+    }
+
     package init(
         source: Source, grain: GrainID, handler: HandlerName, payload: TurnPayload, traceParent: String? = nil,
         replyAddress: ReplyAddress? = nil

@@ -16,7 +16,7 @@ extension PartitionRuntime {
         let deadline = context.clocks.monotonic().advanced(by: min(request.timeLeft, .seconds(86_400)))
         switch request.kind {
         case .command: return try await command(request, kind, deadline)
-        case .query: return try await query(request, kind, deadline)
+        case .query, .read: return try await query(request, kind, deadline)
         }
     }
 
@@ -83,9 +83,13 @@ extension PartitionRuntime {
                     continue
                 }
                 if let reply = try answer.get() { return reply }
+                guard request.kind != .read else {
+                    throw OrchestraError(.notFound, "\(request.grain) has no answer to \(request.method) yet")
+                }
                 request.newerThan = UInt64(clamping: record.version)
             case .absent:
-                guard !hasReadEnds else {
+                // Records that wait here may wait for the turn that reads.
+                guard !hasReadEnds, request.kind != .read else {
                     guard context.lease.isHeld(in: term) else {
                         try await waitForLease(request, deadline)
                         continue
@@ -182,8 +186,13 @@ extension PartitionRuntime {
         do {
             let grain = try await decoded(request.grain, kind, record, live)
             let context = QueryContext(grain: request.grain, version: version)
-            let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
-            return .success(GrainCallReply(version: version, payload: payload))
+            do {
+                let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
+                return .success(GrainCallReply(version: version, payload: payload))
+            } catch let error as OrchestraError where request.kind == .read && error.saysThatNobodyAnswered {
+                // It did answer: a turn must not wait for the day on which it answers otherwise.
+                throw OrchestraError(.handlerFailed, error.message, nextStep: error.nextStep, cause: error)
+            }
         } catch is NotYet {
             return .success(nil)
         } catch {
@@ -253,7 +262,11 @@ extension PartitionRuntime {
     private func hasDueWork(
         _ shared: Shared, at instant: ContinuousClock.Instant, _ wall: Timestamp
     ) -> Bool {
-        if let due = shared.state.timers.nextDue, due <= shared.state.time(at: wall) { return true }
+        if let obstructed = shared.obstructedUntil {
+            if obstructed <= instant { return true }
+        } else if let due = shared.state.timers.nextDue, due <= shared.state.time(at: wall) {
+            return true
+        }
         if let paused = shared.pausedUntil { return paused <= instant }
         if let blocked = shared.recordsBlockedUntil { return blocked <= instant }
         guard let since = shared.positionsAheadSince else { return false }

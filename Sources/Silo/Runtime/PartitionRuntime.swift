@@ -37,6 +37,8 @@ final class PartitionRuntime: Sendable {
         var pausedUntil: ContinuousClock.Instant?
         /// Until when no records are taken: the registry cannot be reached.
         var recordsBlockedUntil: ContinuousClock.Instant?
+        /// Until when neither records nor timers are taken: the owner of a grain that one of their turns reads cannot be asked.
+        var obstructedUntil: ContinuousClock.Instant?
         /// Since when positions have been ahead of the last commit, with nothing to commit.
         var positionsAheadSince: ContinuousClock.Instant?
         var isOverBudget = false
@@ -263,6 +265,7 @@ final class PartitionRuntime: Sendable {
             shared.pending = []
             shared.pausedUntil = nil
             shared.recordsBlockedUntil = nil
+            shared.obstructedUntil = nil
             defer { shared.inFlight = [] }
             return shared.inFlight
         }
