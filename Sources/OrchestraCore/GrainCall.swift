@@ -30,11 +30,16 @@ public struct GrainCallRequest: Sendable, Hashable {
     public var after: Position?
     /// The W3C `traceparent` of the caller, if it is traced.
     public var traceParent: String?
+    /// The volatile grains that wait for this call's answer in their turns, outermost first.
+    public var callers: [GrainID] = []
     /// How often the call has been passed on from silo to silo.
     public var hops: UInt8 = 0
 
     /// More often a call is not passed on: the silos' views differ too much.
     public static let maximumHops: UInt8 = 3
+
+    /// More grains cannot wait for one call.
+    public static let maximumCallers = 16
 
     /// A place in the grain's partition of a topic.
     public struct Position: Sendable, Hashable {

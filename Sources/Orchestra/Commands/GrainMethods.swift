@@ -16,7 +16,7 @@ enum GrainMethods {
         var methods: [String: GrainCallRequest.Kind] = [:]
         for entry in G.handlers.entries {
             switch entry.content {
-            case .command(let name, _): methods[name] = .command
+            case .command(let name, _), .volatileCommand(let name, _): methods[name] = .command
             case .query(let name, _): methods[name] = .query
             case .event, .timer, .reply, .publishes: break
             }

@@ -36,7 +36,11 @@ public struct HandlerEntry<G: Grain>: Sendable {
         case timer(name: String, Body)
         case reply(name: String, command: String, Body)
         case publishes(StreamDescription)
+        case volatileCommand(name: String, VolatileBody)
     }
+
+    /// What runs for a command of a volatile grain.
+    package typealias VolatileBody = @Sendable (inout G, [UInt8], inout VolatileTurn) async throws -> [UInt8]
 
     /// What runs in a turn. A handler that does not suspend runs without a task of its own.
     package enum Body: Sendable {
@@ -95,7 +99,9 @@ public struct EventHandler<G: Grain, Event: StreamRecord>: Sendable {
 /// nothing: throw ``OrchestraError`` to choose the code; any other error becomes `handlerFailed`.
 public struct CommandHandler<G: Grain, C: GrainCommand>: Sendable {
     package var entry: HandlerEntry<G>
+}
 
+extension CommandHandler where G.TurnContext == Turn {
     /// - Parameters:
     ///   - command: the command's type.
     ///   - body: what the turn does; it must not block its thread and has 2 s.
@@ -116,6 +122,23 @@ public struct CommandHandler<G: Grain, C: GrainCommand>: Sendable {
                 .suspending { grain, payload, turn in
                     try MessageCoding.encode(await body(&grain, commandPayload(payload), &turn))
                 }))
+    }
+}
+
+extension CommandHandler where G.TurnContext == VolatileTurn {
+    /// The command of a volatile grain: answered as soon as the body has ended.
+    ///
+    /// - Parameters:
+    ///   - command: the command's type.
+    ///   - body: what the turn does; it must not block its thread and has as long as the caller waits.
+    public init(
+        _ command: C.Type, _ body: @escaping @Sendable (inout G, C, inout VolatileTurn) async throws -> C.Reply
+    ) {
+        entry = HandlerEntry(
+            content: .volatileCommand(name: C.name) { grain, payload, turn in
+                let command = try MessageCoding.decode(C.self, from: payload)
+                return try MessageCoding.encode(await body(&grain, command, &turn))
+            })
     }
 }
 

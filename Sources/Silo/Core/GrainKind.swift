@@ -107,6 +107,10 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
                 guard answers.updateValue(answer, forKey: name) == nil else {
                     throw OrchestraError(.badConfiguration, "grain \(G.type) has two handlers Query(\(name))")
                 }
+            case .volatileCommand:
+                throw OrchestraError(
+                    .badConfiguration, "grain \(G.type) has the handlers of a volatile grain",
+                    nextStep: "conform to VolatileGrain")
             case .publishes(let stream):
                 try Topics.checkName(stream.topic)
                 publishedStreams[stream.topic] = stream

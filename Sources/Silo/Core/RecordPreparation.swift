@@ -110,7 +110,8 @@ package struct RecordPreparation: Sendable {
         let type = try GrainType(command.grainType)
         let address = ReplyAddress(command)
         guard catalog.kinds[type] != nil else {
-            let reason = "\(command.sentBy) sent \(command.method) to unknown grain type \"\(type)\""
+            let what = catalog.volatileKinds[type] == nil ? "unknown" : "volatile, which cannot be told,"
+            let reason = "\(command.sentBy) sent \(command.method) to \(what) grain type \"\(type)\""
             guard let address else { return .direct(.deadLetter(code: "unimplemented", reason: reason)) }
             return .direct(
                 .failure(

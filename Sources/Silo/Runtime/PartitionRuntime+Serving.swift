@@ -29,6 +29,7 @@ extension PartitionRuntime {
             shared.isServing = true
             return shared.waiters.takeAll()
         }
+        volatileGrains.open()
         for wait in waiting { wait.wake() }
         logger.info("serving")
         let event = await withTaskGroup(of: Void.self) { group in

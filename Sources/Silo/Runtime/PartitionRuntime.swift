@@ -42,6 +42,8 @@ final class PartitionRuntime: Sendable {
         /// Since when positions have been ahead of the last commit, with nothing to commit.
         var positionsAheadSince: ContinuousClock.Instant?
         var isOverBudget = false
+        /// When idle grains were collected last.
+        var collectedAt: ContinuousClock.Instant?
         /// Whether the silo shall own the partition; until then it follows.
         var isNominated = false
         /// What the partition is followed with, until it is restored.
@@ -74,6 +76,7 @@ final class PartitionRuntime: Sendable {
     let nomination = Signal()
     let executor: TurnExecutor
     let inputEnds: CoalescedRead<[String: Int64]>
+    let volatileGrains: VolatileGrains
 
     init(partition: Int32, context: PartitionContext, log: any PartitionLog) {
         self.partition = partition
@@ -81,6 +84,7 @@ final class PartitionRuntime: Sendable {
         context.origin.partition = partition
         self.context = context
         self.log = log
+        volatileGrains = VolatileGrains(partition: partition, context: context)
         var logger = context.logger
         logger[metadataKey: "partition"] = "\(partition)"
         self.logger = logger
@@ -173,6 +177,7 @@ final class PartitionRuntime: Sendable {
             // At once, not when the batch in hand is done: nothing is answered from this state any more.
             shared.isServing = false
         }
+        volatileGrains.close()
         work.notify()
     }
 
@@ -257,6 +262,7 @@ final class PartitionRuntime: Sendable {
     /// Forgets what belongs to the service that has ended. Commands that wait go on waiting: the partition may soon be
     /// served again, and their deadlines run.
     private func endService(_ event: PartitionLifecycle.Event) {
+        volatileGrains.close()
         let inFlight = shared.withLock { shared in
             shared.isServing = false
             shared.events = []
