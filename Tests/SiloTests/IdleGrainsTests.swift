@@ -23,7 +23,8 @@ import Testing
             #expect(liveCount(bench) == 2 && bench.runtime.volatileGrains.count == 2)
             try await eventually("the idle ones are gone") {
                 bench.clock.advance(.seconds(5 * 60))
-                let (durable, volatile) = (try await bench.total("busy"), try await desk(bench, "busy").ask(Total()).value)
+                let durable = try await bench.total("busy")
+                let volatile = try await desk(bench, "busy").ask(Total()).value
                 #expect((durable, volatile) == (1, 1))
                 return liveCount(bench) == 1 && bench.runtime.volatileGrains.count == 1
             }

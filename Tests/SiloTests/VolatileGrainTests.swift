@@ -231,6 +231,7 @@ import Testing
             Desk.stop.use { $0["one"] = { await gate.value() } }
             try await withThrowingTaskGroup(of: Int.self) { group in
                 group.addTask { try await run(bench, .stop, at: "one") }
+                try await eventually("it is there") { bench.runtime.volatileGrains.callCount == 1 }
                 for _ in 0..<2 { group.addTask { try await run(bench, .add(1), at: "one") } }
                 try await eventually("three are there") { bench.runtime.volatileGrains.callCount == 3 }
                 await expectCode(.overloaded) { _ = try await run(bench, .add(1), at: "one") }
