@@ -132,7 +132,7 @@ import Testing
                 return Reader.probe.count(of: "read \(key)") > 4
             }
             #expect(try bench.deadLetters.isEmpty)
-            #expect(try await bench.grain("other").send(Add(amount: 1)) == 1, "commands go on")
+            #expect(try await bench.grain("meanwhile").send(Add(amount: 1)) == 1, "commands go on")
             let look = await SiloTests.code {
                 let reader = try ClusterClient(handler: bench).grain(Reader.self, key: "asked")
                 _ = try await reader.send(Reader.Look(key: "sum"), deadline: .seconds(1_000))
