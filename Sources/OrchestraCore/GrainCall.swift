@@ -8,6 +8,8 @@ public struct GrainCallRequest: Sendable, Hashable {
         case command = 1
         /// Only reads the committed state; answered at once.
         case query = 2
+        /// A query from within another grain's turn: answered at once or not at all, so that it waits for no commit.
+        case read = 3
     }
 
     /// Repeating a command with the same id gets the recorded reply instead of a second effect.
@@ -28,11 +30,16 @@ public struct GrainCallRequest: Sendable, Hashable {
     public var after: Position?
     /// The W3C `traceparent` of the caller, if it is traced.
     public var traceParent: String?
+    /// The volatile grains that wait for this call's answer in their turns, outermost first.
+    public var callers: [GrainID] = []
     /// How often the call has been passed on from silo to silo.
     public var hops: UInt8 = 0
 
     /// More often a call is not passed on: the silos' views differ too much.
     public static let maximumHops: UInt8 = 3
+
+    /// More grains cannot wait for one call.
+    public static let maximumCallers = 16
 
     /// A place in the grain's partition of a topic.
     public struct Position: Sendable, Hashable {

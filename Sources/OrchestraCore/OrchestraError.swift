@@ -29,6 +29,8 @@ public struct OrchestraError: Error, Sendable, CustomStringConvertible {
         public static let outcomeUnknown = Code(rawValue: "outcomeUnknown")
         /// The handler of the grain refused: its own error, nothing was changed.
         public static let handlerFailed = Code(rawValue: "handlerFailed")
+        /// The call would come back to a grain that waits for it.
+        public static let callCycle = Code(rawValue: "callCycle")
         /// The grain type, command or query is unknown to this version of the node.
         public static let unimplemented = Code(rawValue: "unimplemented")
         /// Stored state cannot be read; it is kept untouched.

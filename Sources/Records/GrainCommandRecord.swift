@@ -4,7 +4,8 @@
 public import Avro
 public import OrchestraCore
 
-/// A durable command from one grain to another. Topic orchestra.commands, keyed by the target's key.
+/// A durable command from one grain to another, or what came of one. Topic orchestra.commands, keyed by the key of the
+/// grain that it goes to.
 public struct GrainCommandRecord: AvroRecord {
     public static let avroName = "orchestra.internal.GrainCommandRecord"
     public static let avroSchema = #"""
@@ -12,29 +13,36 @@ public struct GrainCommandRecord: AvroRecord {
           "type": "record",
           "name": "GrainCommandRecord",
           "namespace": "orchestra.internal",
-          "doc": "A durable command from one grain to another. Topic orchestra.commands, keyed by the target's key.",
+          "doc": "A durable command from one grain to another, or what came of one. Topic orchestra.commands, keyed by the key of the grain that it goes to.",
           "fields": [
-            {"name": "requestId", "type": "string"},
+            {"name": "requestId", "type": "string", "doc": "A reply or failure has that of its command."},
             {"name": "grainType", "type": "string"},
             {"name": "grainKey", "type": "string"},
-            {"name": "method", "type": "string"},
+            {"name": "method", "type": "string", "doc": "The command, or the handler that takes the reply or failure."},
             {"name": "payload", "type": "bytes"},
             {"name": "sentBy", "type": "string", "doc": "type/key of the sender."},
             {"name": "sentAt", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-            {"name": "traceParent", "type": ["null", "string"], "default": null}
+            {"name": "traceParent", "type": ["null", "string"], "default": null},
+            {"name": "kind", "type": {"type": "enum", "name": "ToldKind", "symbols": ["command", "reply", "failure"]}, "default": "command"},
+            {"name": "replyTo", "type": ["null", "string"], "default": null, "doc": "The sender's handler for the reply of a command; null: none is wanted."}
           ]
         }
         """#
 
+    /// A reply or failure has that of its command.
     public var requestId: String
     public var grainType: String
     public var grainKey: String
+    /// The command, or the handler that takes the reply or failure.
     public var method: String
     public var payload: [UInt8]
     /// type/key of the sender.
     public var sentBy: String
     public var sentAt: Timestamp
     public var traceParent: String?
+    public var kind: ToldKind
+    /// The sender's handler for the reply of a command; null: none is wanted.
+    public var replyTo: String?
 
     public init(
         requestId: String,
@@ -44,7 +52,9 @@ public struct GrainCommandRecord: AvroRecord {
         payload: [UInt8],
         sentBy: String,
         sentAt: Timestamp,
-        traceParent: String? = nil
+        traceParent: String? = nil,
+        kind: ToldKind = .command,
+        replyTo: String? = nil
     ) {
         self.requestId = requestId
         self.grainType = grainType
@@ -54,6 +64,8 @@ public struct GrainCommandRecord: AvroRecord {
         self.sentBy = sentBy
         self.sentAt = sentAt
         self.traceParent = traceParent
+        self.kind = kind
+        self.replyTo = replyTo
     }
 
     public init(from reader: inout AvroReader) throws(AvroError) {
@@ -65,6 +77,8 @@ public struct GrainCommandRecord: AvroRecord {
         sentBy = try reader.readString()
         sentAt = try reader.readTimestamp()
         traceParent = try reader.readOptional(nullBranch: 0) { (reader: inout AvroReader) throws(AvroError) in try reader.readString() }
+        kind = try ToldKind(from: &reader)
+        replyTo = try reader.readOptional(nullBranch: 0) { (reader: inout AvroReader) throws(AvroError) in try reader.readString() }
     }
 
     public func write(to writer: inout AvroWriter) {
@@ -76,6 +90,8 @@ public struct GrainCommandRecord: AvroRecord {
         writer.writeString(sentBy)
         writer.writeTimestamp(sentAt)
         writer.writeOptional(traceParent, nullBranch: 0) { writer, value in writer.writeString(value) }
+        kind.write(to: &writer)
+        writer.writeOptional(replyTo, nullBranch: 0) { writer, value in writer.writeString(value) }
     }
 
     public init(resolving value: AvroValue) throws(AvroError) {
@@ -87,5 +103,33 @@ public struct GrainCommandRecord: AvroRecord {
         sentBy = try value.field("sentBy") { value throws(AvroError) in try value.stringValue() }
         sentAt = try value.field("sentAt") { value throws(AvroError) in try value.timestampValue() }
         traceParent = try value.field("traceParent") { value throws(AvroError) in try value.optionalValue { value throws(AvroError) in try value.stringValue() } }
+        kind = try value.field("kind") { value throws(AvroError) in try ToldKind(resolving: value) }
+        replyTo = try value.field("replyTo") { value throws(AvroError) in try value.optionalValue { value throws(AvroError) in try value.stringValue() } }
+    }
+}
+
+public enum ToldKind: String, AvroSerializable, CaseIterable, Codable {
+    case command
+    case reply
+    case failure
+
+    public init(from reader: inout AvroReader) throws(AvroError) {
+        switch try reader.readEnumeration(count: 3) {
+        case 0: self = .command
+        case 1: self = .reply
+        default: self = .failure
+        }
+    }
+
+    public func write(to writer: inout AvroWriter) {
+        switch self {
+        case .command: writer.writeEnumeration(0)
+        case .reply: writer.writeEnumeration(1)
+        case .failure: writer.writeEnumeration(2)
+        }
+    }
+
+    public init(resolving value: AvroValue) throws(AvroError) {
+        self = try value.enumerationValue(of: ToldKind.self)
     }
 }

@@ -19,6 +19,19 @@ import Testing
         #expect(try live.use(id(0)) == nil)
     }
 
+    @Test func agingDropsWhatIsNotUsed() throws {
+        var live = LiveGrains(limit: 100, byteLimit: 1_000_000)
+        for number in 0..<10 { try live.keep(Counter(total: number), id(number), size: 10) }
+        #expect(live.age() == 0)
+        #expect(try live.use(id(3)) != nil)
+        #expect(live.age() == 9)
+        #expect(try live.use(id(3)) != nil)
+        #expect(live.count == 1 && live.bytes == 10)
+        _ = live.age()
+        #expect(live.age() == 1)
+        #expect(live.count == 0 && live.bytes == 0)
+    }
+
     @Test func isBoundedInBytes() throws {
         var live = LiveGrains(limit: 1_000, byteLimit: 10_000)
         for number in 0..<500 {

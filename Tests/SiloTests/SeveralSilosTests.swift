@@ -54,6 +54,28 @@ import Testing
         }
     }
 
+    /// Turns on both silos read a grain that one of them owns.
+    @Test func turnsReadGrainsOfOtherSilos() async throws {
+        try await LocalCluster.run { cluster in
+            let group = SiloGroup(cluster)
+            let grains: [any Grain.Type] = [Counter.self, Reader.self]
+            let first = try group.makeSilo("silo-1", grains: grains)
+            let second = try group.makeSilo("silo-2", grains: grains)
+            try await group.serve("silo-1", first) {
+                try await group.serve("silo-2", second) {
+                    try await eventually("the partitions are spread") {
+                        serving(first, second).allSatisfy { $0.count >= 3 }
+                    }
+                    _ = try await ClusterClient(handler: first).grain(Counter.self, key: "hub").send(Add(amount: 9))
+                    for key in Self.keys {
+                        let reader = try ClusterClient(handler: second).grain(Reader.self, key: key)
+                        #expect(try await reader.send(Reader.Look(key: "hub")) == 9)
+                    }
+                }
+            }
+        }
+    }
+
     @Test func standbysFollowWhatTheyDoNotOwn() async throws {
         try await LocalCluster.run { cluster in
             let group = SiloGroup(cluster)

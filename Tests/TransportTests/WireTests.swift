@@ -30,12 +30,13 @@ import Transport
 
     static func request(_ options: Int) -> GrainCallRequest {
         var request = GrainCallRequest(
-            requestID: "request-ü", grain: grain("a key/with slashes 🎻"), kind: options % 2 == 0 ? .query : .command,
+            requestID: "request-ü", grain: grain("a key/with slashes 🎻"), kind: [.query, .command, .read][options % 3],
             method: "GetStatus", payload: [UInt8](0...255), timeLeft: .seconds(3),
             newerThan: options & 1 != 0 ? .max : nil,
             after: options & 2 != 0 ? .init(topic: "workflow-start-events", offset: 1 << 40) : nil,
             traceParent: options & 4 != 0 ? "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" : nil)
         if options & 8 != 0 { request.hops = 2 }
+        if options & 16 != 0 { request.callers = [grain("a"), grain(String(repeating: "🎻", count: 128))] }
         return request
     }
 
@@ -47,7 +48,7 @@ import Transport
         return frames
     }
 
-    @Test(arguments: 0..<16) func requestsComeBackAsTheyWere(options: Int) throws {
+    @Test(arguments: 0..<32) func requestsComeBackAsTheyWere(options: Int) throws {
         let sent = Self.request(options)
         var bytes = ByteBuffer()
         CallCodec.write(sent, id: 0xFFFF_FFFF_0000_0001, timeLeft: .microseconds(1_234_567), to: &bytes)

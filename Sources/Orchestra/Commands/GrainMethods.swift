@@ -16,9 +16,9 @@ enum GrainMethods {
         var methods: [String: GrainCallRequest.Kind] = [:]
         for entry in G.handlers.entries {
             switch entry.content {
-            case .command(let name, _): methods[name] = .command
+            case .command(let name, _), .volatileCommand(let name, _): methods[name] = .command
             case .query(let name, _): methods[name] = .query
-            case .event, .timer, .publishes: break
+            case .event, .timer, .reply, .publishes: break
             }
         }
         return methods

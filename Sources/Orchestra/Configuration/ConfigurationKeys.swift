@@ -108,6 +108,9 @@ enum ConfigurationKeys {
     static let siloStateBytes = ConfigurationKey<Int>.integer(
         "silo.state.limit.bytes", in: (1 << 20)...(1 << 40), default: 2 << 30, usedBy: ["up", "silo"],
         help: "How much state of grains a silo holds; beyond it takes no more work until there is room.")
+    static let siloIdleTime = ConfigurationKey<Duration>.duration(
+        "silo.idle.time", in: .seconds(1)...(.seconds(366 * 86_400)), default: "15m", usedBy: ["up", "silo"],
+        help: "How long a grain that nobody calls stays at hand: a durable one decoded, a volatile one at all.")
     static let workflowRetention = ConfigurationKey<Duration>.duration(
         "silo.workflow.retention", in: .seconds(1)...(.seconds(366 * 86_400)), default: "7d", usedBy: ["up", "silo"],
         help: "How long a finished workflow can still be asked about.")
@@ -154,7 +157,7 @@ enum ConfigurationKeys {
         clusterSeeds.description, clusterJoinDNS.description, clusterListen.description, adminListen.description,
         clusterTLSCertificate.description, clusterTLSKey.description, clusterTLSTrust.description,
         siloListen.description, siloPartitions.description, siloStateBytes.description,
-        workflowRetention.description,
+        siloIdleTime.description, workflowRetention.description,
         gatewayListen.description, gatewaySilos.description,
         agentConcurrency.description, agentModel.description, agentPrompts.description,
         logLevel.description, logFormat.description,

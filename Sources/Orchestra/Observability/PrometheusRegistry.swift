@@ -9,20 +9,32 @@ final class PrometheusRegistry: MetricsFactory {
     /// What a node answers at `/metrics`.
     static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-    private struct Family: Sendable {
+    fileprivate struct Family: Sendable {
         var kind: String
         /// By labels, as they are written.
         var series: [String: any PrometheusInstrument] = [:]
     }
 
-    private let families = Mutex<[String: Family]>([:])
+    /// As the parts name it. Some ask for their instruments each time, so finding one must be cheap.
+    private struct Key: Hashable, Sendable {
+        var kind: String
+        var label: String
+        var dimensions: [String]
+    }
+
+    private struct State: Sendable {
+        var families: [String: Family] = [:]
+        var known: [Key: any PrometheusInstrument] = [:]
+    }
+
+    private let state = Mutex(State())
 
     // MARK: Telling
 
     /// All metrics, in the text format 0.0.4, sorted.
     var text: String {
         // Instruments have locks of their own: this one is held for as long as it takes to list them.
-        let families = families.withLock { $0 }
+        let families = state.withLock { $0.families }
         var text = ""
         for (name, family) in families.sorted(by: { $0.key < $1.key }) {
             text += "# TYPE \(name) \(family.kind)\n"
@@ -36,47 +48,40 @@ final class PrometheusRegistry: MetricsFactory {
     // MARK: Making
 
     func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
-        instrument(PrometheusText.name(label), dimensions, kind: "counter") { PrometheusCounter() }
+        instrument(label, dimensions, kind: "counter") { PrometheusCounter() }
     }
 
     func makeFloatingPointCounter(label: String, dimensions: [(String, String)]) -> any FloatingPointCounterHandler {
-        instrument(PrometheusText.name(label), dimensions, kind: "counter") { PrometheusSum() }
+        instrument(label, dimensions, kind: "counter") { PrometheusSum() }
     }
 
     func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
-        instrument(PrometheusText.name(label), dimensions, kind: "gauge") { PrometheusGauge() }
+        instrument(label, dimensions, kind: "gauge") { PrometheusGauge() }
     }
 
     func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
-        guard aggregate else {
-            return instrument(PrometheusText.name(label), dimensions, kind: "gauge") { PrometheusGauge() }
-        }
-        return instrument(PrometheusText.name(label), dimensions, kind: "histogram") {
+        guard aggregate else { return instrument(label, dimensions, kind: "gauge") { PrometheusGauge() } }
+        return instrument(label, dimensions, kind: "histogram") {
             PrometheusHistogram(bounds: PrometheusHistogram.sizes)
         }
     }
 
     func makeTimer(label: String, dimensions: [(String, String)]) -> any CoreMetrics.TimerHandler {
-        let name = PrometheusText.name(label)
-        let unit = "_seconds"
-        return instrument(name.hasSuffix(unit) ? name : name + unit, dimensions, kind: "histogram") {
+        instrument(label, dimensions, kind: "histogram", unit: "_seconds") {
             PrometheusHistogram(bounds: PrometheusHistogram.seconds)
         }
     }
 
-    /// The instrument of this name and these dimensions. One that was made as another kind is left alone, and the new
-    /// one counts for nobody: a family has one kind.
     private func instrument<I: PrometheusInstrument>(
-        _ name: String, _ dimensions: [(String, String)], kind: String, make: () -> I
+        _ label: String, _ dimensions: [(String, String)], kind: String, unit: String = "", make: () -> I
     ) -> I {
-        let labels = PrometheusText.labels(dimensions)
-        return families.withLock { families in
-            var family = families[name] ?? Family(kind: kind)
-            if let known = family.series[labels] as? I { return known }
-            let new = make()
-            guard family.kind == kind, family.series[labels] == nil else { return new }
-            family.series[labels] = new
-            families[name] = family
+        let key = Key(kind: kind + unit, label: label, dimensions: dimensions.flatMap { [$0.0, $0.1] })
+        return state.withLock { state in
+            if let known = state.known[key] as? I { return known }
+            let plain = PrometheusText.name(label)
+            let name = plain.hasSuffix(unit) ? plain : plain + unit
+            let new = state.families.instrument(name, PrometheusText.labels(dimensions), kind: kind, make: make)
+            state.known[key] = new
             return new
         }
     }
@@ -87,6 +92,22 @@ final class PrometheusRegistry: MetricsFactory {
     func destroyMeter(_: any MeterHandler) {}
     func destroyRecorder(_: any RecorderHandler) {}
     func destroyTimer(_: any CoreMetrics.TimerHandler) {}
+}
+
+extension [String: PrometheusRegistry.Family] {
+    /// The instrument of this name and these labels. One that was made as another kind is left alone, and the new one
+    /// counts for nobody: a family has one kind.
+    fileprivate mutating func instrument<I: PrometheusInstrument>(
+        _ name: String, _ labels: String, kind: String, make: () -> I
+    ) -> I {
+        var family = self[name] ?? PrometheusRegistry.Family(kind: kind)
+        if let known = family.series[labels] as? I { return known }
+        let new = make()
+        guard family.kind == kind, family.series[labels] == nil else { return new }
+        family.series[labels] = new
+        self[name] = family
+        return new
+    }
 }
 
 /// How names, labels and numbers are written.

@@ -22,6 +22,9 @@ public import OrchestraCore
 /// }
 /// ```
 public protocol Grain: Sendable {
+    /// What a turn may do besides changing the grain. ``Turn``, except for a ``VolatileGrain``.
+    associatedtype TurnContext = Turn
+
     /// The grain before its first turn.
     init()
 
@@ -39,14 +42,20 @@ public protocol Grain: Sendable {
 /// The words of a handler table. As members of the grain they fix its type for inference, and win over types of the
 /// same name in other modules (`Foundation.Timer`).
 extension Grain {
-    /// Reacts to the records of a stream, keyed by the grain's key.
-    public typealias On<Event: StreamRecord> = EventHandler<Self, Event>
     /// Answers a command: it may change the grain and is answered after its commit.
     public typealias Command<C: GrainCommand> = CommandHandler<Self, C>
     /// Answers a query from the committed state; it cannot change the grain.
     public typealias Query<Q: GrainQuery> = QueryHandler<Self, Q>
+}
+
+/// The words that only durable grains have.
+extension Grain where TurnContext == Turn {
+    /// Reacts to the records of a stream, keyed by the grain's key.
+    public typealias On<Event: StreamRecord> = EventHandler<Self, Event>
     /// Reacts to a durable timer set by ``Turn/schedule(_:at:)``.
     public typealias Timer = TimerHandler<Self>
+    /// Reacts to what comes of a command that a turn told another grain.
+    public typealias OnReply<C: GrainCommand> = ReplyHandler<Self, C>
     /// Declares a stream that the grain's turns publish to.
     public typealias Publishes<Event: StreamRecord> = PublishedStream<Self, Event>
 }

@@ -6,8 +6,8 @@ import Records
 public struct Handlers<G: Grain>: Sendable {
     package var entries: [HandlerEntry<G>]
 
-    /// - Parameter entries: `On`, `Command`, `Query`, `Timer` and `Publishes` declarations. Two for the same name
-    ///   stop the silo at its start with a clear error.
+    /// - Parameter entries: `On`, `Command`, `Query`, `Timer`, `OnReply` and `Publishes` declarations. Two for the same
+    ///   name stop the silo at its start with a clear error.
     public init(@HandlersBuilder<G> _ entries: () -> [HandlerEntry<G>]) {
         self.entries = entries()
     }
@@ -20,6 +20,7 @@ public enum HandlersBuilder<G: Grain> {
     public static func buildExpression<C>(_ handler: CommandHandler<G, C>) -> HandlerEntry<G> { handler.entry }
     public static func buildExpression<Q>(_ handler: QueryHandler<G, Q>) -> HandlerEntry<G> { handler.entry }
     public static func buildExpression(_ handler: TimerHandler<G>) -> HandlerEntry<G> { handler.entry }
+    public static func buildExpression<C>(_ handler: ReplyHandler<G, C>) -> HandlerEntry<G> { handler.entry }
     public static func buildExpression<Event>(_ stream: PublishedStream<G, Event>) -> HandlerEntry<G> { stream.entry }
     public static func buildBlock(_ entries: HandlerEntry<G>...) -> [HandlerEntry<G>] { entries }
 }
@@ -33,8 +34,13 @@ public struct HandlerEntry<G: Grain>: Sendable {
         case command(name: String, Body)
         case query(name: String, @Sendable (G, [UInt8], QueryContext) throws -> [UInt8])
         case timer(name: String, Body)
+        case reply(name: String, command: String, Body)
         case publishes(StreamDescription)
+        case volatileCommand(name: String, VolatileBody)
     }
+
+    /// What runs for a command of a volatile grain.
+    package typealias VolatileBody = @Sendable (inout G, [UInt8], inout VolatileTurn) async throws -> [UInt8]
 
     /// What runs in a turn. A handler that does not suspend runs without a task of its own.
     package enum Body: Sendable {
@@ -43,10 +49,11 @@ public struct HandlerEntry<G: Grain>: Sendable {
     }
 }
 
-/// What a turn is given: a decoded event, an encoded command, or nothing for a timer.
+/// What a turn is given: a decoded event, an encoded command, what came of a told one, or nothing for a timer.
 package enum TurnPayload: Sendable {
     case event(any StreamRecord)
     case command([UInt8])
+    case reply(ToldAnswer)
     case timer
 }
 
@@ -92,7 +99,9 @@ public struct EventHandler<G: Grain, Event: StreamRecord>: Sendable {
 /// nothing: throw ``OrchestraError`` to choose the code; any other error becomes `handlerFailed`.
 public struct CommandHandler<G: Grain, C: GrainCommand>: Sendable {
     package var entry: HandlerEntry<G>
+}
 
+extension CommandHandler where G.TurnContext == Turn {
     /// - Parameters:
     ///   - command: the command's type.
     ///   - body: what the turn does; it must not block its thread and has 2 s.
@@ -113,6 +122,23 @@ public struct CommandHandler<G: Grain, C: GrainCommand>: Sendable {
                 .suspending { grain, payload, turn in
                     try MessageCoding.encode(await body(&grain, commandPayload(payload), &turn))
                 }))
+    }
+}
+
+extension CommandHandler where G.TurnContext == VolatileTurn {
+    /// The command of a volatile grain: answered as soon as the body has ended.
+    ///
+    /// - Parameters:
+    ///   - command: the command's type.
+    ///   - body: what the turn does; it must not block its thread and has as long as the caller waits.
+    public init(
+        _ command: C.Type, _ body: @escaping @Sendable (inout G, C, inout VolatileTurn) async throws -> C.Reply
+    ) {
+        entry = HandlerEntry(
+            content: .volatileCommand(name: C.name) { grain, payload, turn in
+                let command = try MessageCoding.decode(C.self, from: payload)
+                return try MessageCoding.encode(await body(&grain, command, &turn))
+            })
     }
 }
 

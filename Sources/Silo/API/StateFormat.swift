@@ -33,6 +33,18 @@ public struct StateFormat<G: Grain>: Sendable {
     }
 }
 
+extension StateFormat {
+    /// The grain has no state in the changelog.
+    static var none: StateFormat {
+        @Sendable func nothing<Value>() throws(OrchestraError) -> Value {
+            throw OrchestraError(.internalError, "\(G.type) is volatile and has no state to write or read")
+        }
+        return StateFormat(
+            codec: .json, register: { _, _ in }, encode: { _, _ in try nothing() }, decode: { _, _ in try nothing() },
+            decodeSuspending: { _, _ in try nothing() })
+    }
+}
+
 extension StateFormat where G: AvroRecord {
     /// The grain is itself a generated Avro record.
     public static var avro: StateFormat { .avro(G.self, load: { $0 }, save: { $0 }) }

@@ -7,8 +7,9 @@ import Records
 /// returns, and is then committed together with the grain's state and the consumed input; a turn that throws leaves no
 /// trace. For the same reason a turn must not read clocks or random sources of its own: use ``now``.
 ///
-/// Reading another grain inside a turn and receiving the reply of a told command are not part of this version: tell a
-/// command and let the other grain publish or tell back.
+/// A turn never waits for another grain's commit: two partitions that wait for each other would stand still for ever. So
+/// commands to other grains are told, not asked, and what comes of them is another turn. Another grain's committed state can be
+/// read (``read(_:of:key:)``).
 public struct Turn: Sendable {
     /// What was there before this turn.
     public enum Standing: Sendable, Hashable {
@@ -34,20 +35,24 @@ public struct Turn: Sendable {
     public var key: String { grain.key }
 
     package var environment: TurnEnvironment
+    package var calls: TurnCalls?
     package var effects = TurnEffects()
+    /// Why a grain that the turn wanted to read could not be asked.
+    package var obstacle: OrchestraError?
     /// Tells told commands of one batch apart.
     package var sequence: Int64
     package var inputIndex: Int
 
     package init(
         grain: GrainID, now: Timestamp, standing: Standing, traceParent: String?, environment: TurnEnvironment,
-        sequence: Int64, inputIndex: Int
+        calls: TurnCalls? = nil, sequence: Int64, inputIndex: Int
     ) {
         self.grain = grain
         self.now = now
         self.standing = standing
         self.traceParent = traceParent
         self.environment = environment
+        self.calls = calls
         self.sequence = sequence
         self.inputIndex = inputIndex
     }
@@ -73,16 +78,42 @@ public struct Turn: Sendable {
     }
 
     /// Sends a durable command to another grain (or to this one): it runs as a turn of its own, after this turn's
-    /// commit, exactly once. Its reply is dropped; a command that fails goes to the dead letters.
+    /// commit, exactly once, and is tried again like an event.
     ///
-    /// - Throws: ``OrchestraError`` with `tooLarge`, or `invalidArgument` for a key that is no grain key.
-    public mutating func tell<C: GrainCommand>(_ command: C, to type: GrainType, key: String) throws {
+    /// Without `replyTo`, the reply is dropped, and a command that fails goes to the dead letters. With it, what came of
+    /// the command, the reply or the failure, is another turn of this grain, exactly once. It always comes, but there is
+    /// no bound on when: for a time limit, set a timer.
+    ///
+    /// - Parameter replyTo: the name of this grain's ``ReplyHandler`` (`OnReply`) for what comes of it. Default: none.
+    /// - Returns: the command's id, which the reply repeats (``TellReply/requestID``).
+    /// - Throws: ``OrchestraError``: `tooLarge`; `invalidArgument` for a key that is no grain key; `unimplemented` when
+    ///   the grain has no `OnReply` of this name, `badConfiguration` when it is for another command.
+    @discardableResult
+    public mutating func tell<C: GrainCommand>(
+        _ command: C, to type: GrainType, key: String, replyTo: String? = nil
+    ) throws -> String {
+        if let replyTo { try checkReplyHandler(replyTo, of: C.name) }
         let record = GrainCommandRecord(
             requestId: "\(grain)#\(sequence).\(inputIndex).\(effects.outgoing.count)", grainType: type.name,
             grainKey: try GrainID(type: type, key: key).key, method: C.name,
             payload: try MessageCoding.encode(command), sentBy: grain.description, sentAt: now,
-            traceParent: traceParent)
+            traceParent: traceParent, replyTo: replyTo)
         try append(OutgoingRecord(topic: Topics.commands, key: key, value: environment.codec.encode(record)))
+        if replyTo != nil { effects.awaitsReply = true }
+        return record.requestId
+    }
+
+    private func checkReplyHandler(_ name: String, of command: String) throws(OrchestraError) {
+        guard let taken = environment.replies[name] else {
+            throw OrchestraError(
+                .unimplemented, "\(grain.type) wants replies for \"\(name)\" but has no handler for them",
+                nextStep: "add OnReply(\"\(name)\", to: \(command).self) to the grain's handlers")
+        }
+        guard taken == command else {
+            throw OrchestraError(
+                .badConfiguration, "OnReply(\"\(name)\") of \(grain.type) takes replies to \(taken), not to \(command)",
+                nextStep: "declare an OnReply for each command")
+        }
     }
 
     /// Sets a durable timer: the grain's handler of this name runs once, at `instant` or soon after. A timer of the
@@ -110,12 +141,7 @@ public struct Turn: Sendable {
     }
 
     private mutating func append(_ record: OutgoingRecord) throws {
-        guard record.size <= environment.limits.maximumRecordSize else {
-            throw OrchestraError(
-                .tooLarge,
-                "a record of \(record.size) bytes for \(record.topic) is over \(environment.limits.maximumRecordSize)",
-                nextStep: "send a reference instead of the data")
-        }
+        try record.check(environment.limits)
         effects.outgoingBytes += record.size
         guard effects.outgoingBytes <= environment.limits.maximumTurnBytes else {
             throw OrchestraError(
@@ -141,6 +167,8 @@ package struct TurnEffects: Sendable, Hashable {
     package var outgoingBytes = 0
     package var timers: [String: TimerChange] = [:]
     package var completes = false
+    /// Whether a told command's reply is to come back to this grain.
+    package var awaitsReply = false
 
     package init() {}
 }
@@ -153,6 +181,15 @@ package struct OutgoingRecord: Sendable, Hashable {
 
     /// About what it takes in a Kafka batch.
     package var size: Int { key.utf8.count + value.count + 64 }
+
+    /// - Throws: ``OrchestraError`` with `tooLarge` for a record that its topic would refuse.
+    package func check(_ limits: GrainLimits) throws(OrchestraError) {
+        guard size <= limits.maximumRecordSize else {
+            throw OrchestraError(
+                .tooLarge, "a record of \(size) bytes for \(topic) is over \(limits.maximumRecordSize)",
+                nextStep: "send a reference instead of the data")
+        }
+    }
 }
 
 /// What the turns of one grain type can reach.
@@ -162,6 +199,8 @@ package struct TurnEnvironment: Sendable {
     package var publishable: Set<String>
     /// The names of the grain's timers.
     package var timers: Set<String>
+    /// The names of the grain's reply handlers, with the command that each is for.
+    package var replies: [String: String]
     package var limits: GrainLimits
     package var workflows: WorkflowCatalog
 }

@@ -1,5 +1,6 @@
 package import EventLog
 package import OrchestraCore
+package import Records
 
 /// What one transaction consumes. It is kept until the transaction has committed, so that it can be run again.
 package struct Batch: Sendable {
@@ -53,6 +54,8 @@ package struct Batch: Sendable {
 package struct DirectOutcome: Sendable {
     package enum Kind: Sendable {
         case deadLetter(code: String, reason: String)
+        /// The teller hears that the command failed.
+        case failure(GrainCommandRecord)
         /// The record belongs to another partition of its topic and goes there in the same transaction.
         case republish(partition: Int32)
     }

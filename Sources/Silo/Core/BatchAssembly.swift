@@ -36,6 +36,8 @@ package struct BatchOutput: Sendable {
     /// Commands that failed: nothing of theirs is committed. What they are told comes from the state before the batch.
     package var refusals: [(call: PendingCall, error: OrchestraError)] = []
     package var deadLetters: [(code: String, reason: String)] = []
+    /// Told commands that failed, of which their tellers hear.
+    package var toldFailures = 0
     package var turnCount = 0
 
     /// - Parameters:
@@ -70,6 +72,7 @@ package struct BatchOutput: Sendable {
             case .republish(let partition): outgoing.append(DeadLetters.republished(outcome.record, to: partition))
             case .deadLetter(let code, let reason):
                 try letters.add(outcome.record, grain: nil, code: code, reason: reason, attempts: 0)
+            case .failure(let failure): try tell(failure, &outgoing, origin)
             }
         }
         deadLetters = letters.reasons
@@ -98,6 +101,12 @@ package struct BatchOutput: Sendable {
             if case .call(let call) = source { replies.append((call, reply ?? [])) }
         case (.repeated(let reply), .call(let call)): replies.append((call, reply))
         case (.refused(let error), .call(let call)): refusals.append((call, error))
+        case (.failed(let error, _), .record) where input.replyAddress != nil:
+            if let failure = try input.replyAddress?.failure(
+                error, from: input.grain, at: progress.lastTime, traceParent: input.traceParent)
+            {
+                try tell(failure, &outgoing, origin)
+            }
         case (.failed(let error, let attempts), .record(let record)):
             try letters.add(
                 record, grain: input.grain, code: error.code.rawValue, reason: error.description, attempts: attempts)
@@ -105,6 +114,17 @@ package struct BatchOutput: Sendable {
             try letters.add(timer, error, attempts: attempts)
         default: break
         }
+    }
+
+    /// A told command failed, and its teller wants to know: that is no dead letter.
+    private mutating func tell(
+        _ failure: GrainCommandRecord, _ outgoing: inout [ProducerRecord], _ origin: BatchOrigin
+    ) throws {
+        toldFailures += 1
+        outgoing.append(
+            ProducerRecord(
+                topic: Topics.commands, partition: origin.partitioner.partition(forKey: failure.grainKey),
+                key: Array(failure.grainKey.utf8), value: try origin.codec.encode(failure)))
     }
 }
 

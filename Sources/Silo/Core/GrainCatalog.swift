@@ -3,6 +3,8 @@ package import OrchestraCore
 /// The grain types of a silo.
 package struct GrainCatalog: Sendable {
     package let kinds: [GrainType: any GrainKind]
+    /// Those whose grains are only in memory.
+    package let volatileKinds: [GrainType: any VolatileKind]
     /// The types whose grains take the records of a topic.
     package let subscribers: [String: [any GrainKind]]
     /// The topics that partitions consume: all handled streams and the durable commands.
@@ -16,6 +18,7 @@ package struct GrainCatalog: Sendable {
         _ grains: [any Grain.Type], codec: any RecordCoding, limits: GrainLimits, workflows: WorkflowCatalog
     ) throws(OrchestraError) {
         var kinds: [GrainType: any GrainKind] = [:]
+        var volatileKinds: [GrainType: any VolatileKind] = [:]
         var subscribers: [String: [any GrainKind]] = [:]
         var recordNames: [String: String] = [:]
         for grain in grains {
@@ -24,10 +27,15 @@ package struct GrainCatalog: Sendable {
                     .badConfiguration, "a grain has the type \"\(grain.type)\"",
                     nextStep: "types whose names begin with \"orchestra.\" are reserved")
             }
-            let kind = try GrainCatalog.kind(of: grain, codec: codec, limits: limits, workflows: workflows)
-            guard kinds.updateValue(kind, forKey: kind.type) == nil else {
-                throw OrchestraError(.badConfiguration, "two grains have the type \"\(kind.type)\"")
+            guard kinds[grain.type] == nil, volatileKinds[grain.type] == nil else {
+                throw OrchestraError(.badConfiguration, "two grains have the type \"\(grain.type)\"")
             }
+            if let grain = grain as? any VolatileGrain.Type {
+                volatileKinds[grain.type] = try GrainCatalog.volatileKind(of: grain)
+                continue
+            }
+            let kind = try GrainCatalog.kind(of: grain, codec: codec, limits: limits, workflows: workflows)
+            kinds[kind.type] = kind
             for topic in kind.streams.keys { subscribers[topic, default: []].append(kind) }
             for stream in Array(kind.streams.values) + Array(kind.publishedStreams.values) {
                 guard !stream.topic.hasPrefix("orchestra.") else {
@@ -46,6 +54,7 @@ package struct GrainCatalog: Sendable {
             }
         }
         self.kinds = kinds
+        self.volatileKinds = volatileKinds
         self.subscribers = subscribers
         inputTopics = (Array(subscribers.keys) + [Topics.commands]).sorted()
         streamTopics = Set(recordNames.keys)
@@ -65,5 +74,9 @@ package struct GrainCatalog: Sendable {
         of grain: G.Type, codec: any RecordCoding, limits: GrainLimits, workflows: WorkflowCatalog
     ) throws(OrchestraError) -> any GrainKind {
         try TypedGrainKind(grain, codec: codec, limits: limits, workflows: workflows)
+    }
+
+    private static func volatileKind<G: VolatileGrain>(of grain: G.Type) throws(OrchestraError) -> any VolatileKind {
+        try TypedVolatileKind(grain)
     }
 }

@@ -13,8 +13,11 @@ package struct GrainJob: Sendable {
     package private(set) var inputs: [TurnInput]
     /// One for each input, as far as the job has come.
     package private(set) var verdicts: [TurnVerdict] = []
-    /// Set when the state cannot be read now, but may be later: the batch must be run again.
+    /// Set when the grain's state, or another grain that a turn reads, cannot be read now but may be later: the batch must
+    /// be run again.
     package private(set) var blocked: OrchestraError?
+    /// Whether that is because of another grain: then only this job's events, told commands and timers have to wait.
+    package private(set) var isObstructed = false
 
     private let committed: GrainStateRecord?
     private var value: Value
@@ -28,6 +31,7 @@ package struct GrainJob: Sendable {
     private let now: Timestamp
     private let sequence: Int64
     private let retries: RetryPolicy
+    private var calls: TurnCalls?
 
     private enum Value: Sendable {
         /// No state.
@@ -46,9 +50,11 @@ package struct GrainJob: Sendable {
     ///   - sealed: its requests that are not in its record.
     ///   - live: its decoded state, if it is at hand.
     ///   - sequence: the sequence of the commit that the batch will be.
+    ///   - calls: how turns reach other grains.
     package init(
         grain: GrainID, kind: any GrainKind, committed: CommittedGrain?, sealed: [RequestChunk],
-        live: (any Grain)?, inputs: [TurnInput], now: Timestamp, sequence: Int64, retries: RetryPolicy
+        live: (any Grain)?, inputs: [TurnInput], now: Timestamp, sequence: Int64, retries: RetryPolicy,
+        calls: TurnCalls? = nil
     ) {
         self.grain = grain
         self.kind = kind
@@ -56,6 +62,7 @@ package struct GrainJob: Sendable {
         self.now = now
         self.sequence = sequence
         self.retries = retries
+        self.calls = calls
         switch committed {
         case .unreadable(let reason):
             self.committed = nil
@@ -115,8 +122,10 @@ package struct GrainJob: Sendable {
     }
 
     /// Runs the remaining turns, with pauses between the attempts of one that fails.
+    ///
+    /// - Parameter beforeTurn: as above; returns when the turn will be abandoned.
     package mutating func run(
-        beforeTurn: (GrainJob) -> Void = { _ in }, sleeping sleep: (Duration) async -> Void
+        beforeTurn: (GrainJob) -> ContinuousClock.Instant? = { _ in nil }, sleeping sleep: (Duration) async -> Void
     ) async {
         var isContinued = attempts > 0
         while !isFinished {
@@ -131,13 +140,20 @@ package struct GrainJob: Sendable {
                 verdicts.append(verdict)
                 continue
             }
-            if attempts == 0 || isContinued { beforeTurn(self) }
+            if attempts == 0 || isContinued {
+                let deadline = beforeTurn(self)
+                calls?.deadline = deadline
+            }
             isContinued = false
             var turn = makeTurn(input)
             do {
                 let result = try await kind.run(input.handler, input.payload, on: currentGrain, turn: &turn)
                 try accept(result, of: turn, input)
             } catch {
+                if let obstacle = turn.obstacle, !input.hasCaller {
+                    (blocked, isObstructed) = (obstacle, true)
+                    return
+                }
                 reject(error, input)
             }
         }
@@ -204,7 +220,7 @@ package struct GrainJob: Sendable {
     private func makeTurn(_ input: TurnInput) -> Turn {
         Turn(
             grain: grain, now: now, standing: standing, traceParent: input.traceParent, environment: kind.environment,
-            sequence: sequence, inputIndex: verdicts.count)
+            calls: calls, sequence: sequence, inputIndex: verdicts.count)
     }
 
     /// Decodes the state if that can be done at once.
@@ -251,6 +267,11 @@ package struct GrainJob: Sendable {
                 OrchestraError(.unimplemented, "grain type \(grain.type) has no handler \(input.handler)"), input,
                 attempts: 0)
         }
+        if case .reply(let answer) = input.payload, case .absent = value {
+            return verdict(
+                OrchestraError(
+                    .notFound, "\(answer.from) answers \(grain), which has completed meanwhile"), input, attempts: 0)
+        }
         guard case .call(let call) = input.source else { return nil }
         let limits = kind.environment.limits
         if let reply = requests.reply(to: call.request.requestID, at: now, limits: limits) {
@@ -288,17 +309,33 @@ package struct GrainJob: Sendable {
                 nextStep: "keep less in one grain, or raise the limit")
         }
         let kept = try timersAfter(turn.effects, input, limit: limits.maximumTimers)
+        let outgoing = try turn.effects.outgoing + reply(result.reply, to: input.replyAddress, of: turn)
         if turn.effects.completes {
             (value, timers, isBuried) = (.absent, [], false)
             graveUntil = now.advanced(by: limits.requestWindow)
-        } else if try !isUntouched(state, timers: kept, input) {
+        } else if try turn.effects.awaitsReply || !isUntouched(state, timers: kept, input) {
             (value, timers, graveUntil, isBuried) = (.changed(result.grain, state), kept, nil, false)
         }
         if case .call(let call) = input.source {
             requests.record(call.request.requestID, reply: result.reply ?? [], at: now)
         }
-        verdicts.append(.done(outgoing: turn.effects.outgoing, reply: result.reply))
+        verdicts.append(.done(outgoing: outgoing, reply: result.reply))
         attempts = 0
+    }
+
+    /// The record that tells the teller what its command answered.
+    private func reply(_ payload: [UInt8]?, to address: ReplyAddress?, of turn: Turn) throws -> [OutgoingRecord] {
+        guard !(turn.effects.completes && turn.effects.awaitsReply) else {
+            throw OrchestraError(
+                .invalidArgument, "a turn of \(grain) completes it and wants the reply of a told command",
+                nextStep: "complete it in the turn that takes the reply, or tell without replyTo")
+        }
+        guard let address else { return [] }
+        let message = address.reply(payload ?? [], from: grain, at: now, traceParent: turn.traceParent)
+        let record = OutgoingRecord(
+            topic: Topics.commands, key: message.grainKey, value: try kind.environment.codec.encode(message))
+        try record.check(kind.environment.limits)
+        return [record]
     }
 
     /// Whether a turn of a grain without state left it without any: then nothing is written for it.
@@ -325,8 +362,7 @@ package struct GrainJob: Sendable {
     /// again: its caller decides.
     private mutating func reject(_ error: any Error, _ input: TurnInput) {
         attempts += 1
-        let isCall = if case .call = input.source { true } else { false }
-        pause = isCall ? nil : retries.pause(after: error, attempts: attempts)
+        pause = input.hasCaller ? nil : retries.pause(after: error, attempts: attempts)
         if pause == nil { giveUp(.ofHandler(error, grain: grain), input, attempts: attempts) }
     }
 

@@ -7,12 +7,14 @@ package enum HandlerName: Sendable, Hashable, CustomStringConvertible {
     case event(topic: String)
     case command(String)
     case timer(String)
+    case reply(String)
 
     package var description: String {
         switch self {
         case .event(let topic): "On(\(topic))"
         case .command(let name): "Command(\(name))"
         case .timer(let name): "Timer(\(name))"
+        case .reply(let name): "OnReply(\(name))"
         }
     }
 }
@@ -82,6 +84,7 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
         format = G.stateFormat
         var names: Set<HandlerName> = []
         var timers: Set<String> = []
+        var replies: [String: String] = [:]
         for entry in G.handlers.entries {
             switch entry.content {
             case .event(let stream, let body):
@@ -96,18 +99,26 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
                 try TypedGrainKind.claim(.timer(name), in: &names)
                 bodies[.timer(name)] = body
                 timers.insert(name)
+            case .reply(let name, let command, let body):
+                try TypedGrainKind.claim(.reply(name), in: &names)
+                bodies[.reply(name)] = body
+                replies[name] = command
             case .query(let name, let answer):
                 guard answers.updateValue(answer, forKey: name) == nil else {
                     throw OrchestraError(.badConfiguration, "grain \(G.type) has two handlers Query(\(name))")
                 }
+            case .volatileCommand:
+                throw OrchestraError(
+                    .badConfiguration, "grain \(G.type) has the handlers of a volatile grain",
+                    nextStep: "conform to VolatileGrain")
             case .publishes(let stream):
                 try Topics.checkName(stream.topic)
                 publishedStreams[stream.topic] = stream
             }
         }
         environment = TurnEnvironment(
-            codec: codec, publishable: Set(streams.keys).union(publishedStreams.keys), timers: timers, limits: limits,
-            workflows: workflows)
+            codec: codec, publishable: Set(streams.keys).union(publishedStreams.keys), timers: timers,
+            replies: replies, limits: limits, workflows: workflows)
     }
 
     private static func claim(_ name: HandlerName, in names: inout Set<HandlerName>) throws(OrchestraError) {

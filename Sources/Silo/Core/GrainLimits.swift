@@ -42,6 +42,12 @@ package struct GrainLimits: Sendable, Hashable {
     package var maximumLiveGrains = 2_048
     /// The encoded state that those stand for. Default: 16 MiB.
     package var maximumLiveBytes = 16 << 20
+    /// Volatile grains that one partition keeps. Default: 16,384.
+    package var maximumVolatileGrains = 16_384
+    /// How long a grain that nobody calls stays at hand: of a durable one the decoded state (its bytes stay, and it is decoded
+    /// again when it is needed), of a volatile one all there is. Collected between half this time and all of it. Default:
+    /// 15 min.
+    package var idleTime = Duration.seconds(15 * 60)
     /// Turns of suspending handlers that one partition runs at a time. Default: 64.
     package var maximumConcurrentTurns = 64
     /// The encoded state of all grains of one silo. Default: 2 GiB. Above it the silo takes no more input and refuses

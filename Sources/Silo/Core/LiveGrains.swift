@@ -59,6 +59,16 @@ package struct LiveGrains: Sendable {
         insert(value, grain, size: size)
     }
 
+    /// Drops what has not been used since the last time, or the time before.
+    ///
+    /// - Returns: how many.
+    @discardableResult
+    package mutating func age() -> Int {
+        let dropped = old.grains.count
+        (old, young) = (young, Generation())
+        return dropped
+    }
+
     package mutating func remove(_ grain: GrainID) {
         young.remove(grain)
         old.remove(grain)

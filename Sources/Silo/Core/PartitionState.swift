@@ -102,6 +102,14 @@ package struct PartitionState: Sendable {
         live.keep(value, grain, size: Int(record.uncompressedSize))
     }
 
+    /// How many decoded states are at hand.
+    package var liveCount: Int { live.count }
+
+    /// Drops the decoded states that have not been used since the last time, or the time before; their bytes stay.
+    ///
+    /// - Returns: how many.
+    package mutating func dropIdle() -> Int { live.age() }
+
     /// Takes out the timers that are due. Put them back with ``reinstate(_:)`` if their batch does not commit.
     package mutating func takeDueTimers(at now: Timestamp, limit: Int) -> [TimerEntry] {
         var due: [TimerEntry] = []

@@ -107,14 +107,27 @@ package struct RecordPreparation: Sendable {
             let reason = "a command for \"\(command.grainKey)\" is keyed \"\(key)\""
             return .direct(.deadLetter(code: "invalidKey", reason: reason))
         }
-        guard let type = try? GrainType(command.grainType), catalog.kinds[type] != nil else {
-            let reason = "\(command.sentBy) sent \(command.method) to unknown grain type \"\(command.grainType)\""
-            return .direct(.deadLetter(code: "unimplemented", reason: reason))
+        let type = try GrainType(command.grainType)
+        let address = ReplyAddress(command)
+        guard catalog.kinds[type] != nil else {
+            let what = catalog.volatileKinds[type] == nil ? "unknown" : "volatile, which cannot be told,"
+            let reason = "\(command.sentBy) sent \(command.method) to \(what) grain type \"\(type)\""
+            guard let address else { return .direct(.deadLetter(code: "unimplemented", reason: reason)) }
+            return .direct(
+                .failure(
+                    try address.failure(
+                        OrchestraError(.unimplemented, reason), from: GrainID(type: type, key: key),
+                        at: command.sentAt, traceParent: command.traceParent)))
         }
+        let (handler, payload): (HandlerName, TurnPayload) =
+            switch command.kind {
+            case .command: (.command(command.method), .command(command.payload))
+            case .reply, .failure: (.reply(command.method), .reply(try ToldAnswer(command)))
+            }
         return .turns([
             TurnInput(
-                source: .record(record), grain: try GrainID(type: type, key: key), handler: .command(command.method),
-                payload: .command(command.payload), traceParent: command.traceParent)
+                source: .record(record), grain: try GrainID(type: type, key: key), handler: handler, payload: payload,
+                traceParent: command.traceParent, replyAddress: address)
         ])
     }
 

@@ -15,17 +15,26 @@ package struct TurnInput: Sendable {
     package var handler: HandlerName
     package var payload: TurnPayload
     package var traceParent: String?
+    /// Who wants to know what comes of a told command.
+    package var replyAddress: ReplyAddress?
     /// Set when this input has made transactions fail: it gets this error instead of a turn.
     package var condemned: OrchestraError?
 
+    /// Whether somebody waits for the answer, and decides what to do about an error.
+    package var hasCaller: Bool {
+        if case .call = source { true } else { false }
+    }
+
     package init(
-        source: Source, grain: GrainID, handler: HandlerName, payload: TurnPayload, traceParent: String? = nil
+        source: Source, grain: GrainID, handler: HandlerName, payload: TurnPayload, traceParent: String? = nil,
+        replyAddress: ReplyAddress? = nil
     ) {
         self.source = source
         self.grain = grain
         self.handler = handler
         self.payload = payload
         self.traceParent = traceParent
+        self.replyAddress = replyAddress
     }
 }
 

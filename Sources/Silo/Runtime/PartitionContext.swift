@@ -17,6 +17,8 @@ struct PartitionContext: Sendable {
     var retries: RetryPolicy
     /// Gets rivals out of the way.
     var succession: any Succession
+    /// Takes the calls of turns to other grains.
+    var calls: any GrainCallHandler
     /// Without it nothing is answered from memory.
     var lease: ServingLease
     var budget: StateBudget

@@ -10,7 +10,8 @@ import Synchronization
 /// transaction does not commit.
 extension PartitionRuntime {
     private static let pauseAfterAbort = Duration.milliseconds(200)
-    private static let pauseWithoutRegistry = Duration.seconds(1)
+    /// The schema registry, or the owner of a grain that a turn reads, cannot be reached.
+    private static let pauseWithoutSource = Duration.seconds(1)
 
     /// Runs a batch and commits it.
     ///
@@ -28,9 +29,8 @@ extension PartitionRuntime {
         let start = context.clocks.monotonic()
         let finished = await executor.run(jobs)
         context.metrics.turnTime.recordNanoseconds((context.clocks.monotonic() - start).nanoseconds)
-        if let blocked = finished.lazy.compactMap(\.blocked).first {
-            logger.warning("a grain's state cannot be read yet, waiting", metadata: ["error": "\(blocked)"])
-            retry(pending, after: PartitionRuntime.pauseWithoutRegistry)
+        if finished.contains(where: { $0.blocked != nil }) {
+            wait(pending, for: finished)
             return nil
         }
         let output: BatchOutput
@@ -109,7 +109,7 @@ extension PartitionRuntime {
     private func report(_ output: BatchOutput) {
         context.metrics.turns.increment(by: Int64(output.turnCount))
         context.metrics.stateBytes.record(context.budget.bytes)
-        let failures = output.deadLetters.count + output.refusals.count
+        let failures = output.deadLetters.count + output.refusals.count + output.toldFailures
         if failures > 0 { context.metrics.turnFailures.increment(by: Int64(failures)) }
         guard !output.deadLetters.isEmpty else { return }
         context.metrics.deadLetters.increment(by: Int64(output.deadLetters.count))
@@ -167,6 +167,12 @@ extension PartitionRuntime {
         _ condemned: OrchestraError?
     ) {
         if let condemned {
+            if case .turns(var inputs) = result, inputs.count == 1, inputs[0].replyAddress != nil {
+                // Its teller hears of it.
+                inputs[0].condemned = condemned
+                prepared.inputs += inputs
+                return
+            }
             let kind = DirectOutcome.Kind.deadLetter(code: condemned.code.rawValue, reason: condemned.description)
             prepared.direct.append(DirectOutcome(record: record, kind: kind))
             return
@@ -183,7 +189,7 @@ extension PartitionRuntime {
     private func giveBack(_ batch: inout Batch, from index: Int) {
         let rest = batch.events[index...]
         batch.events.removeSubrange(index...)
-        let until = context.clocks.monotonic().advanced(by: PartitionRuntime.pauseWithoutRegistry)
+        let until = context.clocks.monotonic().advanced(by: PartitionRuntime.pauseWithoutSource)
         shared.withLock { shared in
             shared.events.prepend(contentsOf: rest)
             shared.eventBytes += rest.reduce(0) { $0 + $1.size }
@@ -209,6 +215,7 @@ extension PartitionRuntime {
 
     private func makeJobs(_ prepared: PreparedBatch) -> (jobs: [GrainJob], sequence: Int64, now: Timestamp) {
         let wall = context.clocks.wall()
+        let calls = TurnCalls(handler: context.calls, now: context.clocks.monotonic)
         return shared.withLock { shared in
             let now = shared.state.time(at: wall)
             let sequence = shared.state.sequence + 1
@@ -217,10 +224,43 @@ extension PartitionRuntime {
                 return GrainJob(
                     grain: group.grain, kind: kind, committed: shared.state.grains[group.grain],
                     sealed: shared.state.sealedRequests[group.grain] ?? [], live: shared.state.liveGrain(group.grain),
-                    inputs: group.inputs, now: now, sequence: sequence,
-                    retries: context.retries)
+                    inputs: group.inputs, now: now, sequence: sequence, retries: context.retries, calls: calls)
             }
             return (jobs, sequence, now)
+        }
+    }
+
+    // MARK: Obstacles
+
+    /// What a turn needs cannot be read now.
+    private func wait(_ pending: PendingBatch, for jobs: [GrainJob]) {
+        let blocked = jobs.filter { $0.blocked != nil }
+        if let first = blocked.first, let error = first.blocked {
+            logger.warning(
+                "what a turn needs cannot be read yet, waiting",
+                metadata: ["grain": "\(first.grain)", "error": "\(error)"])
+        }
+        if !blocked.allSatisfy(\.isObstructed) || !putAside(pending) {
+            retry(pending, after: PartitionRuntime.pauseWithoutSource)
+        }
+    }
+
+    /// Gives a batch's records and timers back for a while, so that only they wait, and runs its commands without them.
+    ///
+    /// - Returns: `false` if there are records behind it that would overtake it.
+    private func putAside(_ pending: PendingBatch) -> Bool {
+        let batch = pending.batch
+        let until = context.clocks.monotonic().advanced(by: PartitionRuntime.pauseWithoutSource)
+        return shared.withLock { shared in
+            guard shared.pending.isEmpty, pending.contentAborts == 0, !batch.commitsPositions else { return false }
+            shared.events.prepend(contentsOf: batch.events)
+            shared.eventBytes += batch.events.reduce(0) { $0 + $1.size }
+            shared.state.reinstate(batch.timers)
+            shared.obstructedUntil = until
+            var calls = Batch()
+            calls.calls = batch.calls
+            if !calls.calls.isEmpty { shared.pending.append(PendingBatch(batch: calls)) }
+            return true
         }
     }
 

@@ -8,15 +8,18 @@ import Synchronization
 /// Calls to the grains of a partition.
 extension PartitionRuntime {
     func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
-        guard let kind = context.catalog.kinds[request.grain.type] else {
-            throw OrchestraError(.unimplemented, "no grain has the type \"\(request.grain.type)\" on this silo")
-        }
         guard request.timeLeft > .zero else { throw PartitionRuntime.deadlineExceeded(request) }
         // Beyond a day a deadline is none, and instants overflow.
         let deadline = context.clocks.monotonic().advanced(by: min(request.timeLeft, .seconds(86_400)))
+        if let kind = context.catalog.volatileKinds[request.grain.type] {
+            return try await volatileGrains.handle(request, kind, deadline)
+        }
+        guard let kind = context.catalog.kinds[request.grain.type] else {
+            throw OrchestraError(.unimplemented, "no grain has the type \"\(request.grain.type)\" on this silo")
+        }
         switch request.kind {
         case .command: return try await command(request, kind, deadline)
-        case .query: return try await query(request, kind, deadline)
+        case .query, .read: return try await query(request, kind, deadline)
         }
     }
 
@@ -86,9 +89,13 @@ extension PartitionRuntime {
                 // Decoding can take long: it may be handed over by now.
                 guard isServing(in: tenure) else { continue }
                 if let reply = try answer.get() { return reply }
+                guard request.kind != .read else {
+                    throw OrchestraError(.notFound, "\(request.grain) has no answer to \(request.method) yet")
+                }
                 request.newerThan = UInt64(clamping: record.version)
             case .absent:
-                guard !hasReadEnds else {
+                // Records that wait here may wait for the turn that reads.
+                guard !hasReadEnds, request.kind != .read else {
                     guard context.lease.isHeld(in: term) else {
                         try await waitForLease(request, deadline)
                         continue
@@ -190,8 +197,12 @@ extension PartitionRuntime {
         do {
             let grain = try await decoded(request.grain, kind, record, live)
             let context = QueryContext(grain: request.grain, version: version)
-            let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
-            return .success(GrainCallReply(version: version, payload: payload))
+            do {
+                let payload = try kind.answer(request.method, request.payload, from: grain, context: context)
+                return .success(GrainCallReply(version: version, payload: payload))
+            } catch let error as OrchestraError {
+                throw error.answered(to: request)
+            }
         } catch is NotYet {
             return .success(nil)
         } catch {
@@ -224,6 +235,8 @@ extension PartitionRuntime {
 
     /// Looks after what time brings: deadlines, due timers, turns that take too long. Called every few milliseconds.
     func tick(at instant: ContinuousClock.Instant) {
+        volatileGrains.tick(at: instant)
+        collectIdleGrains(at: instant)
         for grain in executor.abandonOverdueTurns(at: instant) {
             context.metrics.abandonedTurns.increment()
             logger.error(
@@ -258,17 +271,39 @@ extension PartitionRuntime {
         }
     }
 
+    /// Drops what has not been used for half the idle time or longer.
+    private func collectIdleGrains(at instant: ContinuousClock.Instant) {
+        let period = context.origin.limits.idleTime / 2
+        let dropped = shared.withLock { shared -> Int? in
+            let last = shared.collectedAt ?? instant
+            shared.collectedAt = last
+            guard instant - last >= period else { return nil }
+            shared.collectedAt = instant
+            return shared.state.dropIdle()
+        }
+        guard let dropped else { return }
+        let lost = volatileGrains.collect(idleSince: instant - period)
+        context.metrics.collectedGrains.increment(by: Int64(dropped + lost))
+        if dropped + lost > 0 {
+            logger.debug("idle grains are collected", metadata: ["durable": "\(dropped)", "volatile": "\(lost)"])
+        }
+    }
+
     private func hasDueWork(
         _ shared: Shared, at instant: ContinuousClock.Instant, _ wall: Timestamp
     ) -> Bool {
-        if let due = shared.state.timers.nextDue, due <= shared.state.time(at: wall) { return true }
+        if let obstructed = shared.obstructedUntil {
+            if obstructed <= instant { return true }
+        } else if let due = shared.state.timers.nextDue, due <= shared.state.time(at: wall) {
+            return true
+        }
         if let paused = shared.pausedUntil { return paused <= instant }
         if let blocked = shared.recordsBlockedUntil { return blocked <= instant }
         guard let since = shared.positionsAheadSince else { return false }
         return instant - since >= .seconds(5)
     }
 
-    private static func deadlineExceeded(_ request: GrainCallRequest) -> OrchestraError {
+    static func deadlineExceeded(_ request: GrainCallRequest) -> OrchestraError {
         OrchestraError(.deadlineExceeded, "\(request.method) of \(request.grain) was not answered in time")
     }
 }

@@ -30,6 +30,7 @@ extension PartitionRuntime {
             shared.tenure += 1
             return shared.waiters.takeAll()
         }
+        volatileGrains.open()
         for wait in waiting { wait.wake() }
         logger.info("serving")
         let event = await withTaskGroup(of: Void.self) { group in
@@ -116,11 +117,16 @@ extension PartitionRuntime {
         _ shared: inout Shared, _ limits: GrainLimits, at instant: ContinuousClock.Instant, _ wall: Timestamp
     ) -> Batch? {
         var batch = Batch()
-        batch.timers = shared.state.takeDueTimers(at: shared.state.time(at: wall), limit: limits.maximumBatchRecords)
+        if let obstructed = shared.obstructedUntil, obstructed <= instant { shared.obstructedUntil = nil }
+        let isObstructed = shared.obstructedUntil != nil
+        if !isObstructed {
+            batch.timers = shared.state.takeDueTimers(
+                at: shared.state.time(at: wall), limit: limits.maximumBatchRecords)
+        }
         if !shared.isOverBudget {
             batch.calls = shared.mailbox.take(maximum: limits.maximumBatchRecords)
             if let blocked = shared.recordsBlockedUntil, blocked <= instant { shared.recordsBlockedUntil = nil }
-            if shared.recordsBlockedUntil == nil { takeEvents(&shared, limits, &batch) }
+            if shared.recordsBlockedUntil == nil, !isObstructed { takeEvents(&shared, limits, &batch) }
         }
         shared.inFlight = batch.calls
         if batch.isWithoutInput, batch.events.isEmpty {

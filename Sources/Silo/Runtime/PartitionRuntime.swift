@@ -39,9 +39,13 @@ final class PartitionRuntime: Sendable {
         var pausedUntil: ContinuousClock.Instant?
         /// Until when no records are taken: the registry cannot be reached.
         var recordsBlockedUntil: ContinuousClock.Instant?
+        /// Until when neither records nor timers are taken: the owner of a grain that one of their turns reads cannot be asked.
+        var obstructedUntil: ContinuousClock.Instant?
         /// Since when positions have been ahead of the last commit, with nothing to commit.
         var positionsAheadSince: ContinuousClock.Instant?
         var isOverBudget = false
+        /// When idle grains were collected last.
+        var collectedAt: ContinuousClock.Instant?
         /// Whether the silo shall own the partition; until then it follows.
         var isNominated = false
         /// What the partition is followed with, until it is restored.
@@ -74,6 +78,7 @@ final class PartitionRuntime: Sendable {
     let nomination = Signal()
     let executor: TurnExecutor
     let inputEnds: CoalescedRead<[String: Int64]>
+    let volatileGrains: VolatileGrains
 
     init(partition: Int32, context: PartitionContext, log: any PartitionLog) {
         self.partition = partition
@@ -81,6 +86,7 @@ final class PartitionRuntime: Sendable {
         context.origin.partition = partition
         self.context = context
         self.log = log
+        volatileGrains = VolatileGrains(partition: partition, context: context)
         var logger = context.logger
         logger[metadataKey: "partition"] = "\(partition)"
         self.logger = logger
@@ -174,6 +180,7 @@ final class PartitionRuntime: Sendable {
             // At once, not when the batch in hand is done: nothing is answered from this state any more.
             shared.isServing = false
         }
+        volatileGrains.close()
         work.notify()
     }
 
@@ -258,6 +265,7 @@ final class PartitionRuntime: Sendable {
     /// Forgets what belongs to the service that has ended. Commands that wait go on waiting: the partition may soon be
     /// served again, and their deadlines run.
     private func endService(_ event: PartitionLifecycle.Event) {
+        volatileGrains.close()
         let inFlight = shared.withLock { shared in
             shared.isServing = false
             shared.events = []
@@ -266,6 +274,7 @@ final class PartitionRuntime: Sendable {
             shared.pending = []
             shared.pausedUntil = nil
             shared.recordsBlockedUntil = nil
+            shared.obstructedUntil = nil
             defer { shared.inFlight = [] }
             return shared.inFlight
         }

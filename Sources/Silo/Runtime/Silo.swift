@@ -219,7 +219,8 @@ package final class Silo: Service, GrainCallHandler {
                 partition: 0, partitioner: partitioner, nodeID: configuration.nodeID, groupID: configuration.groupID,
                 limits: configuration.limits, codec: codec),
             generation: configuration.generation, transactionalID: configuration.transactionalID,
-            retries: configuration.retries, succession: succession, lease: lease, budget: budget,
+            retries: configuration.retries, succession: succession,
+            calls: SiloCalls(silo: self), lease: lease, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
             restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), executor: configuration.executor,
             logger: logger)
@@ -304,6 +305,16 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     // MARK: Calls
+
+    /// The calls of turns, as long as there is a silo.
+    private struct SiloCalls: GrainCallHandler {
+        weak let silo: Silo?
+
+        func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
+            guard let silo else { throw OrchestraError(.unavailable, "the silo has stopped") }
+            return try await silo.handle(request)
+        }
+    }
 
     /// Answers a call, or has the owner answer it.
     ///

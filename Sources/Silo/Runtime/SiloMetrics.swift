@@ -8,6 +8,7 @@ struct SiloMetrics: Sendable {
     let abandonedTurns = Counter(label: "orchestra_silo_turns_abandoned_total")
     let deadLetters = Counter(label: "orchestra_silo_dead_letters_total")
     let aborts = Counter(label: "orchestra_silo_transaction_aborts_total")
+    let collectedGrains = Counter(label: "orchestra_silo_idle_grains_collected_total")
     let takeovers = Counter(label: "orchestra_silo_partition_starts_total")
     let batchSize = Recorder(label: "orchestra_silo_batch_inputs")
     let turnTime = Timer(label: "orchestra_silo_batch_turn_time")

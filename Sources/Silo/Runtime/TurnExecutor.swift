@@ -177,13 +177,16 @@ final class TurnExecutor: Sendable {
         }
     }
 
-    private func keep(_ job: GrainJob, at index: Int, _ worker: Int) {
+    /// - Returns: when the turn that now begins will be abandoned.
+    @discardableResult
+    private func keep(_ job: GrainJob, at index: Int, _ worker: Int) -> ContinuousClock.Instant {
         let start = clocks.monotonic()
         state.withLock { state in
             guard isCurrent(worker, index, state) else { return }
             state.slots[index].job = job
             state.slots[index].turnStart = start
         }
+        return start.advanced(by: turnTime)
     }
 
     private func settle(_ index: Int, _ job: GrainJob, _ worker: Int, isFinished: Bool) {

@@ -6,17 +6,18 @@ package import OrchestraCore
 ///
 /// Request: call id (UInt64), kind (UInt8), which options follow (UInt8), time left in microseconds (UInt64), request
 /// id, grain type, method (UInt8 length and UTF-8 each), grain key (UInt16 length and UTF-8), then as flagged
-/// `newerThan` (UInt64), `after` (UInt8-length topic, Int64 offset), `traceParent` (UInt8-length text), `hops` (UInt8);
-/// the payload is the rest.
+/// `newerThan` (UInt64), `after` (UInt8-length topic, Int64 offset), `traceParent` (UInt8-length text), `hops` (UInt8),
+/// `callers` (UInt8 count, then grain type and key of each); the payload is the rest.
 package enum CallCodec {
     private static let hasNewerThan: UInt8 = 1
     private static let hasAfter: UInt8 = 2
     private static let hasTraceParent: UInt8 = 4
     private static let hasHops: UInt8 = 8
+    private static let hasCallers: UInt8 = 16
     /// Longer waits are cut to this one.
     private static let maximumTimeLeft = Duration.seconds(86_400)
 
-    /// What every request takes on the wire beside its payload, at most.
+    /// What every request takes on the wire beside its payload and its callers, at most.
     package static let maximumRequestOverhead = 2048
 
     package static func write(
@@ -28,6 +29,7 @@ package enum CallCodec {
             if request.after != nil { options |= hasAfter }
             if request.traceParent != nil { options |= hasTraceParent }
             if request.hops > 0 { options |= hasHops }
+            if !request.callers.isEmpty { options |= hasCallers }
             body.writeMultipleIntegers(id, request.kind.rawValue, options, microseconds(timeLeft))
             body.writeShortText(request.requestID)
             body.writeShortText(request.grain.type.name)
@@ -40,6 +42,13 @@ package enum CallCodec {
             }
             if let traceParent = request.traceParent { body.writeShortText(traceParent) }
             if request.hops > 0 { body.writeInteger(request.hops) }
+            if !request.callers.isEmpty {
+                body.writeInteger(UInt8(clamping: request.callers.count))
+                for caller in request.callers {
+                    body.writeShortText(caller.type.name)
+                    body.writeText(caller.key)
+                }
+            }
             body.writeBytes(request.payload)
         }
     }
@@ -59,7 +68,13 @@ package enum CallCodec {
                 .invalidArgument, "the method, topic or trace parent of a call to \(request.grain) is too long",
                 nextStep: "a method has 1 to 200 bytes, a topic at most 249, a trace parent at most 255")
         }
-        let limit = limits.maximumFrameLength - maximumRequestOverhead
+        guard request.callers.count <= GrainCallRequest.maximumCallers else {
+            throw OrchestraError(
+                .invalidArgument, "\(request.callers.count) grains wait for a call to \(request.grain)",
+                nextStep: "at most \(GrainCallRequest.maximumCallers) can")
+        }
+        let callers = request.callers.reduce(0) { $0 + 3 + $1.type.name.utf8.count + $1.key.utf8.count }
+        let limit = limits.maximumFrameLength - maximumRequestOverhead - callers
         guard request.payload.count <= limit else {
             throw OrchestraError(
                 .tooLarge, "a call to \(request.grain) with \(request.payload.count) bytes; \(limit) are allowed",
@@ -71,7 +86,7 @@ package enum CallCodec {
         var body = frame.body
         guard
             let (id, rawKind, options, timeLeft) = body.readMultipleIntegers(as: (UInt64, UInt8, UInt8, UInt64).self),
-            let kind = GrainCallRequest.Kind(rawValue: rawKind), options <= 15,
+            let kind = GrainCallRequest.Kind(rawValue: rawKind), options <= 31,
             let requestID = body.readShortText(1...128),
             let typeName = body.readShortText(1...100),
             let method = body.readShortText(1...200),
@@ -105,8 +120,22 @@ package enum CallCodec {
             }
             request.hops = hops
         }
+        if options & hasCallers != 0 { request.callers = try readCallers(&body) }
         request.payload = body.readBytes(length: body.readableBytes) ?? []
         return (id, request)
+    }
+
+    private static func readCallers(_ body: inout ByteBuffer) throws(WireError) -> [GrainID] {
+        guard let count = body.readInteger(as: UInt8.self), (1...GrainCallRequest.maximumCallers).contains(Int(count))
+        else { throw WireError(.malformed, "a request with too many callers, or none") }
+        var callers: [GrainID] = []
+        for _ in 0..<count {
+            guard let type = body.readShortText(1...100), let key = body.readText(1...GrainID.maximumKeyLength),
+                let grain = try? GrainID(type: GrainType(type), key: key)
+            else { throw WireError(.malformed, "a request with a caller that is no grain") }
+            callers.append(grain)
+        }
+        return callers
     }
 
     package static func write(_ reply: GrainCallReply, id: UInt64, to buffer: inout ByteBuffer) {

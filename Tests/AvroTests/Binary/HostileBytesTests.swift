@@ -95,7 +95,8 @@ enum Sample {
                     encoded(
                         GrainCommandRecord(
                             requestId: "r", grainType: "counter", grainKey: "k", method: "add", payload: [1],
-                            sentBy: "a/b", sentAt: .init(millisecondsSinceEpoch: time)))
+                            sentBy: "a/b", sentAt: .init(millisecondsSinceEpoch: time), traceParent: "00-1-2-01",
+                            kind: .failure, replyTo: "done"))
                 )
             case is GrainStateRecord.Type:
                 (

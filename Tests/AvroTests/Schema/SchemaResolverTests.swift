@@ -1,4 +1,6 @@
 import Avro
+import OrchestraCore
+import Records
 import Testing
 
 /// What fastavro judges otherwise than the specification, or not at all.
@@ -54,5 +56,33 @@ import Testing
         let value = AvroValue.record([AvroValue.Field(name: "a", value: .string("x"))])
         let error = #expect(throws: AvroError.self) { try resolve(value, writer, reader) }
         #expect(error?.message == "field \"a\": string cannot be read as int")
+    }
+
+    /// Commands that were told before there were replies are still in the topic after an upgrade.
+    @Test func readsToldCommandsOfTheFirstVersion() throws {
+        let schema = #"""
+            {"type": "record", "name": "GrainCommandRecord", "namespace": "orchestra.internal", "fields": [
+                {"name": "requestId", "type": "string"}, {"name": "grainType", "type": "string"},
+                {"name": "grainKey", "type": "string"}, {"name": "method", "type": "string"},
+                {"name": "payload", "type": "bytes"}, {"name": "sentBy", "type": "string"},
+                {"name": "sentAt", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+                {"name": "traceParent", "type": ["null", "string"], "default": null}
+            ]}
+            """#
+        var writer = AvroWriter()
+        for text in ["r", "counter", "k", "Add"] { writer.writeString(text) }
+        writer.writeBytes([1])
+        writer.writeString("a/b")
+        writer.writeLong(5)
+        writer.writeEnumeration(0)
+        let old = try AvroSchema(parsing: schema)
+        let resolver = SchemaResolver(reader: try AvroSchema(parsing: GrainCommandRecord.avroSchema), writer: old)
+        let record = try GrainCommandRecord(resolving: resolver.resolve(old.decode(writer.finish())))
+        #expect(
+            record
+                == GrainCommandRecord(
+                    requestId: "r", grainType: "counter", grainKey: "k", method: "Add", payload: [1], sentBy: "a/b",
+                    sentAt: Timestamp(millisecondsSinceEpoch: 5)))
+        #expect((record.kind, record.replyTo) == (.command, nil))
     }
 }

@@ -43,7 +43,8 @@ final class PartitionBench: Sendable {
         grains: [any Grain.Type] = [Counter.self], partitionCount: Int32 = 1, partition: Int32 = 0,
         nodeID: String = "silo-1", lane: TransactionLane? = nil, generation: Int64 = 1,
         succession: TestSuccession? = nil, lease: ServingLease? = nil, isNominated: Bool = true,
-        workflows: [WorkflowDefinition] = [.summarize], _ configure: (inout GrainLimits) -> Void = { _ in }
+        workflows: [WorkflowDefinition] = [.summarize], calls: TestCalls = TestCalls(),
+        _ configure: (inout GrainLimits) -> Void = { _ in }
     ) throws {
         (self.log, self.codec, self.clock, self.partition) = (log, codec, clock, partition)
         var limits = GrainLimits()
@@ -61,12 +62,13 @@ final class PartitionBench: Sendable {
                 partition: partition, partitioner: partitioner, nodeID: nodeID, groupID: "group", limits: limits,
                 codec: codec),
             generation: generation, transactionalID: nodeID, retries: RetryPolicy(),
-            succession: succession ?? log.fencingSuccession,
+            succession: succession ?? log.fencingSuccession, calls: calls,
             lease: lease ?? ServingLease(clocks: clock.clocks, isPermanent: true), budget: budget,
             metrics: SiloMetrics(),
             clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
         runtime = PartitionRuntime(
             partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
+        calls.add(runtime, of: partition, partitioner)
         if isNominated { runtime.nominate() }
     }
 
@@ -159,6 +161,31 @@ final class PartitionBench: Sendable {
 extension PartitionBench: GrainCallHandler {
     func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
         try await runtime.handle(request)
+    }
+}
+
+/// Brings the calls of turns to the partitions of a test.
+final class TestCalls: GrainCallHandler {
+    typealias Hook = @Sendable (GrainCallRequest) async throws(OrchestraError) -> Void
+    private let runtimes = Mutex<[Int32: PartitionRuntime]>([:])
+    private let partitioner = Mutex<Partitioner?>(nil)
+    private let hook = Mutex<Hook?>(nil)
+
+    func add(_ runtime: PartitionRuntime, of partition: Int32, _ partitioner: Partitioner) {
+        runtimes.withLock { $0[partition] = runtime }
+        self.partitioner.withLock { $0 = partitioner }
+    }
+
+    /// Runs before each call: it may delay it, or fail it.
+    func before(_ hook: @escaping Hook) { self.hook.withLock { $0 = hook } }
+
+    func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
+        try await hook.withLock { $0 }?(request)
+        let partition = partitioner.withLock { $0?.partition(of: request.grain) } ?? 0
+        guard let runtime = runtimes.withLock({ $0[partition] }) else {
+            throw OrchestraError(.unavailable, "nobody owns partition \(partition)")
+        }
+        return try await runtime.handle(request)
     }
 }
 

@@ -1,0 +1,72 @@
+package import OrchestraCore
+
+/// A volatile grain type with its Swift type erased.
+package protocol VolatileKind: Sendable {
+    var type: GrainType { get }
+    var commands: [String] { get }
+    var queries: [String] { get }
+    func hasCommand(_ name: String) -> Bool
+    func hasQuery(_ name: String) -> Bool
+    func run(
+        _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
+    ) async throws -> HandlerResult
+    func answer(_ query: String, _ payload: [UInt8], from grain: any Grain, context: QueryContext) throws -> [UInt8]
+}
+
+/// ``VolatileKind`` of one Swift type.
+package struct TypedVolatileKind<G: VolatileGrain>: VolatileKind {
+    private var bodies: [String: HandlerEntry<G>.VolatileBody] = [:]
+    private var answers: [String: @Sendable (G, [UInt8], QueryContext) throws -> [UInt8]] = [:]
+
+    package var type: GrainType { G.type }
+    package var commands: [String] { bodies.keys.sorted() }
+    package var queries: [String] { answers.keys.sorted() }
+    package func hasCommand(_ name: String) -> Bool { bodies[name] != nil }
+    package func hasQuery(_ name: String) -> Bool { answers[name] != nil }
+
+    /// - Throws: ``OrchestraError`` with `badConfiguration` for two handlers of one name, or one that only durable grains
+    ///   can have.
+    package init(_: G.Type) throws(OrchestraError) {
+        for entry in G.handlers.entries {
+            let isNew: Bool
+            switch entry.content {
+            case .volatileCommand(let name, let body): isNew = bodies.updateValue(body, forKey: name) == nil
+            case .query(let name, let answer): isNew = answers.updateValue(answer, forKey: name) == nil
+            case .command, .event, .timer, .reply, .publishes:
+                throw OrchestraError(
+                    .badConfiguration, "volatile grain \(G.type) has a handler that is neither Command nor Query",
+                    nextStep: "streams, timers and replies are for durable grains: conform to Grain instead")
+            }
+            guard isNew else {
+                throw OrchestraError(.badConfiguration, "volatile grain \(G.type) has two handlers of one name")
+            }
+        }
+    }
+
+    package func run(
+        _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
+    ) async throws -> HandlerResult {
+        guard let body = bodies[command] else {
+            throw OrchestraError(.unimplemented, "volatile grain \(G.type) has no command \"\(command)\"")
+        }
+        var copy = try grain.map(typed) ?? G()
+        let reply = try await body(&copy, payload, &turn)
+        return HandlerResult(grain: copy, reply: reply)
+    }
+
+    package func answer(
+        _ query: String, _ payload: [UInt8], from grain: any Grain, context: QueryContext
+    ) throws -> [UInt8] {
+        guard let answer = answers[query] else {
+            throw OrchestraError(.unimplemented, "volatile grain \(G.type) has no query \"\(query)\"")
+        }
+        return try answer(typed(grain), payload, context)
+    }
+
+    private func typed(_ grain: any Grain) throws -> G {
+        guard let typed = grain as? G else {
+            throw OrchestraError(.internalError, "a \(Swift.type(of: grain)) was kept as a grain of type \(type)")
+        }
+        return typed
+    }
+}
