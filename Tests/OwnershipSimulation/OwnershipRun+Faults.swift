@@ -17,7 +17,9 @@ extension OwnershipRun {
         world.log("\(kind) of \(name) for \(duration / 1_000) ms")
         switch kind {
         case .kill, .killAgain: killAndRestart(process, after: duration)
-        case .pause, .pauseAgain: pause(process, for: duration)
+        case .pause: pause(process, for: duration)
+        // Long enough for others to take over and go on.
+        case .pauseLong: pause(process, for: world.between(4_500_000, 10_000_000))
         case .replace: replace(process, after: duration)
         case .leave: leave(process)
         case .loseKafka, .loseKafkaAgain: loseKafka(process, for: duration)
@@ -31,7 +33,7 @@ extension OwnershipRun {
     }
 
     private enum Fault: CaseIterable {
-        case kill, killAgain, pause, pauseAgain, replace, leave, loseKafka, loseKafkaAgain, cutCalls, splitGossip, lie
+        case kill, killAgain, pause, pauseLong, replace, leave, loseKafka, loseKafkaAgain, cutCalls, splitGossip, lie
         case confuse, restartBroker, slowBroker
     }
 
