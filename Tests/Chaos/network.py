@@ -94,7 +94,9 @@ class Network:
 
     def close(self):
         """Removes everything; nobody may be using it any more."""
-        for name in self.addresses:
+        for number, name in enumerate(self.addresses, 1):
+            # A namespace takes its interfaces away some time later; the next network may use the names before that.
+            _ip("link", "del", f"to{number}", check=False)
             _ip("netns", "del", name)
         _ip("link", "del", "bridge")
 
