@@ -11,7 +11,7 @@ checks := --explicit-target-dependency-import-check error
 # would build everything anew.
 release := -c release --static-swift-stdlib -Xswiftc -use-ld=lld $(checks)
 
-.PHONY: help setup build up run test conformance chaos failover fuzz sim lint format bench clean
+.PHONY: help setup build up run test conformance chaos failover fuzz sim ownership lint format bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,7 @@ test:  ## build and run all tests
 	@swift build $(release) --product chaos-orchestra
 	@.build/debug/broker-fuzz
 	@Tests/Conformance/run
+	@.venv/bin/python Tests/Conformance/prove_registry.py
 	@.venv/bin/python Tests/Conformance/soak.py
 	@.venv/bin/python -m unittest discover --start-directory Tests/Chaos
 	@.venv/bin/python Tests/Chaos/membership.py
@@ -46,6 +47,7 @@ test:  ## build and run all tests
 conformance: build  ## certify the local broker and registry with foreign clients
 	@scripts/setup --tests
 	@Tests/Conformance/run
+	@.venv/bin/python Tests/Conformance/prove_registry.py
 	@.venv/bin/python Tests/Conformance/soak.py
 
 chaos: build  ## break a cluster on purpose and prove that nothing was lost (SEED=n MINUTES=m)
@@ -65,6 +67,10 @@ fuzz:  ## throw mutated frames and record batches at the broker, under the addre
 
 sim:  ## replay one run of the membership simulation (SEED=n)
 	@SIMULATION_SEED=$(SEED) swift test --no-parallel --filter SimulationTests.FaultSimulationTests
+
+ownership:  ## simulate silos and Kafka in virtual time (SEED=n with all that happens, or SEEDS='1 2000')
+	@scripts/setup
+	@swift run ownership-sim $(if $(SEED),$(SEED),$(SEEDS))
 
 lint:  ## check formatting, scripts, generated code and the rules of the code base
 	@scripts/setup --tests
