@@ -149,7 +149,7 @@ static long count_in(const rd_kafka_message_t *message) {
 static int consume(const char *broker, const char *topic, long records) {
   static rd_kafka_message_t *batch[BATCH];
   static long counts[KEYS];
-  rd_kafka_t *consumer = make_consumer(broker, topic, "kafka-loop-check");
+  rd_kafka_t *consumer = make_consumer(broker, topic, topic);
   rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(consumer);
   long seen = 0, wrong = 0;
   double first = 0, last = now();
