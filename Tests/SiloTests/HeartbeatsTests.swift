@@ -10,7 +10,7 @@ import Testing
     @Test func theLeaseCountsFromWhenAHeartbeatWasSent() async throws {
         let (log, clock, codec) = (MemoryLog(), TestClock(), TestCodec())
         var configuration = SiloConfiguration(
-            nodeID: "n", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "none"))
+            nodeID: "n", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "none", clientID: "n"))
         configuration.clocks = clock.clocks
         configuration.heartbeatInterval = .seconds(600)
         let lease = ServingLease(clocks: clock.clocks)

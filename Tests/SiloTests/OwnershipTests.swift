@@ -241,6 +241,21 @@ import Testing
         }
     }
 
+    /// It waits for a record that was acknowledged before it; the next life has to take that in first, too.
+    @Test func aQueryThatWaitsForRecordsGoesOnWaitingInTheNextLife() async throws {
+        let bench = try PartitionBench()
+        try await bench.serve { bench in
+            try await bench.idle()
+            bench.log.blockCommits(true)
+            try bench.order("add 1", key: "a")
+            async let total = bench.total("a")
+            try await eventually("it waits") { bench.waitingQueries == 1 && bench.log.blockedCommits == 1 }
+            bench.log.inject(.fence)
+            bench.log.blockCommits(false)
+            #expect(try await total == 1)
+        }
+    }
+
     @Test func whoHasNoProducerDoesNotSayReleased() async throws {
         let bench = try PartitionBench()
         let canCommit = Locked(false)

@@ -173,20 +173,24 @@ extension PartitionRuntime {
                 .unavailable, "Kafka does not say whether \(request.grain) is on its way", nextStep: "try again",
                 cause: error)
         }
-        let wait = QueryWait(grain: request.grain, deadline: deadline)
-        let added = shared.withLock { shared -> Result<Bool, OrchestraError> in
-            if let failure = shared.failure { return .failure(failure) }
-            if shared.isServing, ends.allSatisfy({ shared.takenIn[$0.key, default: 0] >= $0.value }) {
-                return .success(false)
+        while true {
+            let wait = QueryWait(grain: request.grain, deadline: deadline)
+            let added = shared.withLock { shared -> Result<Bool, OrchestraError> in
+                if let failure = shared.failure { return .failure(failure) }
+                if shared.isServing, ends.allSatisfy({ shared.takenIn[$0.key, default: 0] >= $0.value }) {
+                    return .success(false)
+                }
+                do throws(OrchestraError) {
+                    try shared.waiters.add(wait, until: .positions(ends))
+                    return .success(true)
+                } catch {
+                    return .failure(error)
+                }
             }
-            do throws(OrchestraError) {
-                try shared.waiters.add(wait, until: .positions(ends))
-                return .success(true)
-            } catch {
-                return .failure(error)
-            }
+            guard try added.get() else { return }
+            // Also wakes when the partition has begun anew, from the positions of the last commit.
+            try await wait.value()
         }
-        if try added.get() { try await wait.value() }
     }
 
     /// `nil` if the grain has no answer yet.
