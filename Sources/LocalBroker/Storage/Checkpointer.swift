@@ -5,18 +5,14 @@ import NIOCore
 // SQLite writes commits to its write-ahead log first, and pages back into the database file from time to time: a
 // checkpoint, with a flush to the disk. Left to itself SQLite does that inside of somebody's commit. Here another
 // connection does it beside the writer. What the writer appends meanwhile is left for the next time, so a log under
-// constant load is never quite empty and could grow for ever: beyond `hardLimitBytes` the writer itself does the rest and
-// starts the log anew. Commits wait for that, so there must be little left: what is appended during a long checkpoint
-// takes a short one, and so on, before it is the writer's turn.
+// constant load is never quite empty and could grow for ever: beyond `hardLimitBytes` the writer itself does the rest,
+// which is little by then, and starts the log anew.
 //
 /// Keeps the write-ahead log short. Belongs to the broker's event loop, like ``GroupCommitter``.
 final class Checkpointer {
     /// Bytes of changes after which a checkpoint is worth its flush.
     static let softLimitBytes = 16 << 20
     static let hardLimitBytes = 192 << 20
-    /// A checkpoint that was done in this time has left little to do.
-    private static let shortCheckpoint = Duration.milliseconds(20)
-    private static let maximumRounds = 8
     /// What a commit costs the log besides its batches: the pages of tables and indexes that it touches.
     private static let bytesPerCommit = 32 << 10
 
@@ -54,17 +50,9 @@ final class Checkpointer {
         let mustRestart = bytesSinceRestart >= Self.hardLimitBytes
         let callback = NIOLoopBound(self, eventLoop: eventLoop)
         queue.asyncWriteWithoutTransaction { [pool, eventLoop] database in
-            let result = Result {
-                guard mustRestart else { return try database.checkpoint(.passive) }
-                var rounds = 0
-                var took: Duration
-                repeat {
-                    let start = ContinuousClock.now
-                    _ = try database.checkpoint(.passive)
-                    took = .now - start
-                    rounds += 1
-                } while took > Self.shortCheckpoint && rounds < Self.maximumRounds
-                return try pool.writeWithoutTransaction { try $0.checkpoint(.passive) }
+            var result = Result { try database.checkpoint(.passive) }
+            if mustRestart, case .success(let done) = result, done.checkpointedFrameCount < done.walFrameCount {
+                result = Result { try pool.writeWithoutTransaction { try $0.checkpoint(.passive) } }
             }
             eventLoop.execute { [result] in callback.value.finish(result) }
         }
