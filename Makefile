@@ -70,7 +70,7 @@ sim:  ## replay one run of the membership simulation (SEED=n)
 
 ownership:  ## simulate silos and Kafka in virtual time (SEED=n with all that happens, or SEEDS='1 2000')
 	@scripts/setup
-	@swift run ownership-sim $(if $(SEED),$(SEED),$(SEEDS))
+	@swift run ownership-sim $(or $(SEED),$(SEEDS),1 200)
 
 lint:  ## check formatting, scripts, generated code and the rules of the code base
 	@scripts/setup --tests

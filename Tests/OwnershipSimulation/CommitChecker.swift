@@ -5,6 +5,8 @@ import Silo
 /// Reads every changelog as committed readers do, and sees to it that nobody commits who must not: the sequences of
 /// commits have neither gap nor fork, input offsets only grow, whoever commits has a claim that stands and that was made
 /// with the epoch that it commits with, and under a claim nobody commits again after another has.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class CommitChecker: @unchecked Sendable {
     private struct Writer: Equatable, CustomStringConvertible {
         var producer: String

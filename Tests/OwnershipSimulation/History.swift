@@ -1,6 +1,8 @@
 /// What the clients of ``Tally`` grains did and saw, and whether one grain that counts in one place could have answered
 /// so: every answer lies between what had been answered when its call began and what had been begun when it came. For
 /// numbers that only grow by one that is linearisability.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class History: @unchecked Sendable {
     private struct Grain {
         /// Commands that were begun, and those that were answered.

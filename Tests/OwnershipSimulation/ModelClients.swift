@@ -5,6 +5,8 @@ import Silo
 
 /// A transactional producer of the model: what `TransactionalProducer` does, errors and all (`TransactionMachine` has
 /// the rules), over requests that can be lost.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelProducer: TransactionSink, @unchecked Sendable {
     private enum Phase { case created, ready, fenced, fatal, closed }
 
@@ -111,6 +113,8 @@ final class ModelProducer: TransactionSink, @unchecked Sendable {
 }
 
 /// A stream of records of the model.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelIntake: IntakeSource, @unchecked Sendable {
     private let kafka: ModelKafka
     private let host: VirtualHost
@@ -176,6 +180,8 @@ final class ModelIntake: IntakeSource, @unchecked Sendable {
 }
 
 /// All that a silo has of the model.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelLog: SiloLog, @unchecked Sendable {
     private let kafka: ModelKafka
     private let host: VirtualHost

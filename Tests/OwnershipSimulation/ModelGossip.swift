@@ -4,6 +4,8 @@ import Silo
 /// Membership as the silos see its result: each process has a view of its own, which follows the truth late, in any
 /// order, or not at all. It is a worse membership than the real one, which other simulations look after: views differ,
 /// and may be wrong for as long as the adversary wants.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelGossip: Gossip, @unchecked Sendable {
     private final class Observer {
         let process: SiloProcess

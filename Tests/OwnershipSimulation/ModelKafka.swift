@@ -9,6 +9,8 @@ import Silo
 ///
 /// As in Kafka, a commit is decided first, and its markers reach the partitions later, one by one: until then readers of
 /// committed records stop before the transaction, and the transactional id can begin nothing.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelKafka: @unchecked Sendable {
     enum Verdict { case open, committed, aborted }
 

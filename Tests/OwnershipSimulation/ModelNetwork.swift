@@ -4,6 +4,8 @@ import Silo
 
 /// The calls between the processes of a cluster: they take time, get lost with the process or the connection that
 /// carries them, and arrive late at one that is paused.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelNetwork: @unchecked Sendable {
     let world: VirtualWorld
     /// The running process of each name; the last one started, where there are two.

@@ -113,6 +113,7 @@ package final class OwnershipRun {
         return process
     }
 
+    /// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
     private final class Holder: @unchecked Sendable {
         let gossip: any Gossip
         weak var process: SiloProcess?

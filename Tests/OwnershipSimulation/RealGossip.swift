@@ -5,6 +5,8 @@ import Simulation
 /// The real membership protocol: one node of a ``SimulatedCluster`` for each silo, in the same virtual time.
 ///
 /// Two processes of one name share a node, which is the younger's: the older one keeps the view that it had.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class RealGossip: Gossip, SimulationObserver, @unchecked Sendable {
     private let world: VirtualWorld
     private let cluster: SimulatedCluster

@@ -7,6 +7,8 @@ import Records
 import Silo
 
 /// One process: a real silo on a virtual host.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class SiloProcess: @unchecked Sendable {
     let name: String
     let generation: Int64

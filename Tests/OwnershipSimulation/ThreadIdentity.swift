@@ -7,6 +7,8 @@
 #endif
 
 /// Tells the thread that made it from others.
+///
+/// `@unchecked Sendable`: a thread's identity never changes; on Darwin it is a pointer.
 struct ThreadIdentity: @unchecked Sendable {
     private let thread = pthread_self()
 

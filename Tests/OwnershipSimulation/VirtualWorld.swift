@@ -84,6 +84,8 @@ final class VirtualWorld: @unchecked Sendable {
 }
 
 /// One process and its machine: where its tasks run, and its clock.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class VirtualHost: TaskExecutor, @unchecked Sendable {
     let name: String
     let world: VirtualWorld

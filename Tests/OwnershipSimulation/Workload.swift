@@ -7,6 +7,8 @@ import Silo
 
 /// Clients of the grains: commands that are repeated under their request ids until they are answered, queries, commands
 /// that are refused, and records. What they see goes into the ``History``.
+///
+/// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class Workload: @unchecked Sendable {
     private let world: VirtualWorld
     private let host: VirtualHost

@@ -69,11 +69,8 @@ struct ConsoleReporter: ClusterReporter {
             "  logs      \(state.dataDirectory)/logs",
         ]
         if !gateway.isEmpty {
-            lines.append(
-                "  metrics   \(gateway)/metrics; the others' addresses are in \(state.dataDirectory)/cluster.json")
-        }
-        if !gateway.isEmpty {
             lines += [
+                "  metrics   \(gateway)/metrics; the others' addresses are in \(state.dataDirectory)/cluster.json",
                 "", "Summarize a text:", "",
                 "  \(programName.shellQuoted) run\(directory) --file README.md", "",
                 "  curl -s \(gateway)/v1/workflows -H 'content-type: application/json' \\",

@@ -101,13 +101,12 @@ package struct BatchOutput: Sendable {
             if case .call(let call) = source { replies.append((call, reply ?? [])) }
         case (.repeated(let reply), .call(let call)): replies.append((call, reply))
         case (.refused(let error), .call(let call)): refusals.append((call, error))
-        case (.failed(let error, _), .record) where input.replyAddress != nil:
-            if let failure = try input.replyAddress?.failure(
-                error, from: input.grain, at: progress.lastTime, traceParent: input.traceParent)
-            {
-                try tell(failure, &outgoing, origin)
-            }
         case (.failed(let error, let attempts), .record(let record)):
+            if let address = input.replyAddress {
+                let failure = try address.failure(
+                    error, from: input.grain, at: progress.lastTime, traceParent: input.traceParent)
+                return try tell(failure, &outgoing, origin)
+            }
             try letters.add(
                 record, grain: input.grain, code: error.code.rawValue, reason: error.description, attempts: attempts)
         case (.failed(let error, let attempts), .timer(let timer)):

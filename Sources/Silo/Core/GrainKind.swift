@@ -130,7 +130,7 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
     package func initial() -> any Grain { G() }
 
     package func encode(_ grain: any Grain) throws -> EncodedState {
-        try format.encode(typed(grain), environment.codec)
+        try format.encode(G.typed(grain), environment.codec)
     }
 
     package func decode(_ state: EncodedState) throws -> (any Grain)? {
@@ -157,7 +157,7 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
         _ handler: HandlerName, _ payload: TurnPayload, on grain: any Grain, turn: inout Turn
     ) throws -> HandlerResult {
         guard case .immediate(let body) = bodies[handler] else { throw noHandler(handler) }
-        var copy = try typed(grain)
+        var copy = try G.typed(grain)
         let reply = try body(&copy, payload, &turn)
         return HandlerResult(grain: copy, reply: reply)
     }
@@ -168,7 +168,7 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
         guard case .suspending(let body) = bodies[handler] else {
             return try runImmediately(handler, payload, on: grain, turn: &turn)
         }
-        var copy = try typed(grain)
+        var copy = try G.typed(grain)
         let reply = try await body(&copy, payload, &turn)
         return HandlerResult(grain: copy, reply: reply)
     }
@@ -177,19 +177,20 @@ package struct TypedGrainKind<G: Grain>: GrainKind {
         _ query: String, _ payload: [UInt8], from grain: any Grain, context: QueryContext
     ) throws -> [UInt8] {
         guard let answer = answers[query] else {
-            throw OrchestraError(
-                .unimplemented, "grain type \(type) has no query \"\(query)\"",
-                nextStep: "it has: \(queries.joined(separator: ", "))")
+            throw OrchestraError.noHandler("query", query, of: "grain type \(type)", has: queries)
         }
-        return try answer(typed(grain), payload, context)
+        return try answer(G.typed(grain), payload, context)
     }
 
     private func noHandler(_ handler: HandlerName) -> OrchestraError {
         OrchestraError(.unimplemented, "grain type \(type) has no handler \(handler)")
     }
+}
 
-    private func typed(_ grain: any Grain) throws -> G {
-        guard let typed = grain as? G else {
+extension Grain {
+    /// A grain of this type that was kept without its Swift type.
+    static func typed(_ grain: any Grain) throws(OrchestraError) -> Self {
+        guard let typed = grain as? Self else {
             throw OrchestraError(.internalError, "a \(Swift.type(of: grain)) was kept as a grain of type \(type)")
         }
         return typed

@@ -138,8 +138,6 @@ package struct RequestChanges: Sendable {
     package var sealed: RequestChunk?
     /// The chunks to be deleted.
     package var forgotten: [Int64] = []
-
-    package var isEmpty: Bool { sealed == nil && forgotten.isEmpty }
 }
 
 extension RecordedRequest {

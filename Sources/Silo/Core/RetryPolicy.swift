@@ -35,4 +35,14 @@ extension OrchestraError {
         if let error = error as? AvroError { return error.orchestraError }
         return OrchestraError(.handlerFailed, "\(grain): \(error)", cause: error)
     }
+
+    /// - Parameters:
+    ///   - kind: "command" or "query".
+    ///   - grain: names the grain's type.
+    ///   - known: the names of what it has instead.
+    static func noHandler(_ kind: String, _ method: String, of grain: String, has known: [String]) -> OrchestraError {
+        OrchestraError(
+            .unimplemented, "\(grain) has no \(kind) \"\(method)\"",
+            nextStep: "it has: \(known.joined(separator: ", "))")
+    }
 }

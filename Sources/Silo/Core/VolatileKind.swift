@@ -47,9 +47,9 @@ package struct TypedVolatileKind<G: VolatileGrain>: VolatileKind {
         _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
     ) async throws -> HandlerResult {
         guard let body = bodies[command] else {
-            throw OrchestraError(.unimplemented, "volatile grain \(G.type) has no command \"\(command)\"")
+            throw OrchestraError.noHandler("command", command, of: "volatile grain \(G.type)", has: commands)
         }
-        var copy = try grain.map(typed) ?? G()
+        var copy = try grain.map(G.typed) ?? G()
         let reply = try await body(&copy, payload, &turn)
         return HandlerResult(grain: copy, reply: reply)
     }
@@ -58,15 +58,8 @@ package struct TypedVolatileKind<G: VolatileGrain>: VolatileKind {
         _ query: String, _ payload: [UInt8], from grain: any Grain, context: QueryContext
     ) throws -> [UInt8] {
         guard let answer = answers[query] else {
-            throw OrchestraError(.unimplemented, "volatile grain \(G.type) has no query \"\(query)\"")
+            throw OrchestraError.noHandler("query", query, of: "volatile grain \(G.type)", has: queries)
         }
-        return try answer(typed(grain), payload, context)
-    }
-
-    private func typed(_ grain: any Grain) throws -> G {
-        guard let typed = grain as? G else {
-            throw OrchestraError(.internalError, "a \(Swift.type(of: grain)) was kept as a grain of type \(type)")
-        }
-        return typed
+        return try answer(G.typed(grain), payload, context)
     }
 }

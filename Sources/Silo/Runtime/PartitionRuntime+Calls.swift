@@ -33,9 +33,7 @@ extension PartitionRuntime {
                 .invalidArgument, "a request id of \(request.requestID.utf8.count) bytes", nextStep: "use 1 to 128")
         }
         guard kind.runsImmediately(.command(request.method)) != nil else {
-            throw OrchestraError(
-                .unimplemented, "grain type \(kind.type) has no command \"\(request.method)\"",
-                nextStep: "it has: \(kind.commands.joined(separator: ", "))")
+            throw .noHandler("command", request.method, of: "grain type \(kind.type)", has: kind.commands)
         }
         let call = PendingCall(request, deadline: deadline)
         let added = shared.withLock { shared -> Result<Void, OrchestraError> in
@@ -68,9 +66,7 @@ extension PartitionRuntime {
         _ request: GrainCallRequest, _ kind: any GrainKind, _ deadline: ContinuousClock.Instant
     ) async throws(OrchestraError) -> GrainCallReply {
         guard kind.hasQuery(request.method) else {
-            throw OrchestraError(
-                .unimplemented, "grain type \(kind.type) has no query \"\(request.method)\"",
-                nextStep: "it has: \(kind.queries.joined(separator: ", "))")
+            throw .noHandler("query", request.method, of: "grain type \(kind.type)", has: kind.queries)
         }
         var request = request
         var hasReadEnds = false

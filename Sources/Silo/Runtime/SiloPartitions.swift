@@ -33,8 +33,20 @@ final class SiloPartitions: Sendable {
         /// What is left is drained, whether others take it or not.
         var isClosing = false
 
-        /// In the order of their partitions.
-        var runtimes: [PartitionRuntime] { entries.sorted { $0.key < $1.key }.map(\.value.runtime) }
+        /// In the order of their partitions; kept, for every tick asks.
+        private var ordered: [PartitionRuntime]?
+
+        mutating func set(_ entry: Entry?, of partition: Int32) {
+            entries[partition] = entry
+            ordered = nil
+        }
+
+        mutating func runtimes() -> [PartitionRuntime] {
+            if let ordered { return ordered }
+            let runtimes = entries.sorted { $0.key < $1.key }.map(\.value.runtime)
+            ordered = runtimes
+            return runtimes
+        }
 
         func isCandidate(_ silo: String) -> Bool { candidates.contains { $0.id == silo } }
     }
@@ -122,7 +134,7 @@ final class SiloPartitions: Sendable {
         let runtimes = state.withLock { state in
             state.isLeaving = true
             state.isClosing = true
-            return state.runtimes
+            return state.runtimes()
         }
         for runtime in runtimes { runtime.drain() }
         finishIfEmpty()
@@ -139,7 +151,7 @@ final class SiloPartitions: Sendable {
             if runtime.lifecycleState == .stopped, !state.isClosing {
                 state.entries[runtime.partition]?.waiting = []
             } else {
-                state.entries[runtime.partition] = nil
+                state.set(nil, of: runtime.partition)
             }
             return entry.waiting
         }
@@ -163,7 +175,7 @@ final class SiloPartitions: Sendable {
         for runtime in runtimes { runtime.tick(at: instant) }
     }
 
-    var runtimes: [PartitionRuntime] { state.withLock { $0.runtimes } }
+    var runtimes: [PartitionRuntime] { state.withLock { $0.runtimes() } }
 
     /// Brings what runs here into line with the view and the heartbeats. To be called whenever one of them may have
     /// changed.
@@ -202,7 +214,7 @@ final class SiloPartitions: Sendable {
         guard let entry = state.entries[partition] else {
             guard role != .none else { return }
             let runtime = make(partition)
-            state.entries[partition] = Entry(runtime: runtime, isNominated: role == .owner)
+            state.set(Entry(runtime: runtime, isNominated: role == .owner), of: partition)
             if role == .owner { runtime.nominate() }
             actions.append { self.start.yield(runtime) }
             return

@@ -67,9 +67,7 @@ final class VolatileGrains: Sendable {
         _ request: GrainCallRequest, _ kind: any VolatileKind, _ deadline: ContinuousClock.Instant
     ) async throws(OrchestraError) -> GrainCallReply {
         guard kind.hasCommand(request.method) else {
-            throw OrchestraError(
-                .unimplemented, "volatile grain \(kind.type) has no command \"\(request.method)\"",
-                nextStep: "it has: \(kind.commands.joined(separator: ", "))")
+            throw .noHandler("command", request.method, of: "volatile grain \(kind.type)", has: kind.commands)
         }
         try request.checkForCycle()
         let term = context.lease.term
@@ -96,9 +94,7 @@ final class VolatileGrains: Sendable {
         _ request: GrainCallRequest, _ kind: any VolatileKind, _ deadline: ContinuousClock.Instant
     ) async throws(OrchestraError) -> GrainCallReply {
         guard kind.hasQuery(request.method) else {
-            throw OrchestraError(
-                .unimplemented, "volatile grain \(kind.type) has no query \"\(request.method)\"",
-                nextStep: "it has: \(kind.queries.joined(separator: ", "))")
+            throw .noHandler("query", request.method, of: "volatile grain \(kind.type)", has: kind.queries)
         }
         guard request.newerThan == nil, request.after == nil else {
             throw OrchestraError(
