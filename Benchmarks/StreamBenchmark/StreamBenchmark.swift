@@ -1,4 +1,4 @@
-import Orchestra
+public import Orchestra
 
 /// The application of benchmark B: it counts the readings of each key and passes each on with its number, exactly once.
 ///
@@ -8,17 +8,17 @@ struct StreamBenchmark: OrchestraApplication {
     static let grains: [any Grain.Type] = [Tally.self]
 }
 
-/// The count of one key: durable, so it is in the changelog with every commit.
-struct Tally: Grain, Codable {
-    static let type: GrainType = "tally"
-    var count = 0
+/// The count of one key: durable, so it is in the changelog with every commit, as the Avro record that it is.
+extension Tally: Grain {
+    public static let type: GrainType = "tally"
 
-    static let handlers = Handlers<Self> {
+    public init() { self.init(count: 0) }
+
+    public static let handlers = Handlers<Self> {
         On(.readings) { tally, reading, turn in
             tally.count += 1
             try turn.publish(
-                CountedReading(count: Int64(tally.count), payload: reading.payload), to: .countedReadings, key: turn.key
-            )
+                CountedReading(count: tally.count, payload: reading.payload), to: .countedReadings, key: turn.key)
         }
         Publishes(.countedReadings)
     }

@@ -126,7 +126,7 @@ package final class Producer: Sendable {
     }
 
     private func refusal(of record: ProducerRecord, _ code: rd_kafka_resp_err_t) -> EventLogError {
-        let context = "a record of \(record.value?.count ?? 0) bytes for \(record.topic)[\(record.partition)]"
+        let context = record.description
         guard code != RD_KAFKA_RESP_ERR__FATAL, code != RD_KAFKA_RESP_ERR__FENCED else {
             return EventLogError(code: code, context: context, kind: .fatal)
         }

@@ -53,7 +53,7 @@ package struct ConsumedRecord: Sendable, Hashable {
 }
 
 /// A record to be written.
-package struct ProducerRecord: Sendable, Hashable {
+package struct ProducerRecord: Sendable, Hashable, CustomStringConvertible {
     package var topic: String
     /// Always explicit: librdkafka's default partitioner is not Kafka's. See `OrchestraCore.partition(forKey:count:)`.
     package var partition: Int32
@@ -71,4 +71,7 @@ package struct ProducerRecord: Sendable, Hashable {
         self.value = value
         self.headers = headers
     }
+
+    /// Its size and destination, for messages.
+    package var description: String { "a record of \(value?.count ?? 0) bytes for \(topic)[\(partition)]" }
 }

@@ -216,10 +216,9 @@ private final class Transactions: Sendable {
         _ handle: OpaquePointer, _ batch: TransactionBatch, deadline: ContinuousClock.Instant
     ) -> EventLogError? {
         for record in batch.records {
-            let context = "a record of \(record.value?.count ?? 0) bytes for \(record.topic)[\(record.partition)]"
             guard record.size <= maximumRecordSize else {
                 return EventLogError(
-                    RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, context,
+                    RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, record.description,
                     detail: "message.max.bytes is \(maximumRecordSize)", on: client)
             }
             if let count = partitionCounts.withLock({ $0[record.topic] }), record.partition < count { continue }
@@ -229,7 +228,7 @@ private final class Transactions: Sendable {
                 partitionCounts.withLock { $0[record.topic] = count }
                 guard let count, (0..<count).contains(record.partition) else {
                     return EventLogError(
-                        RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, context,
+                        RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, record.description,
                         detail: count.map { "the topic has \($0) partitions" } ?? "the topic does not exist", on: client
                     )
                 }
@@ -264,13 +263,12 @@ private final class Transactions: Sendable {
     private func currentFailure(
         _ handle: OpaquePointer, _ code: rd_kafka_resp_err_t, _ record: ProducerRecord
     ) -> CallFailure {
-        let context = "a record of \(record.value?.count ?? 0) bytes for \(record.topic)[\(record.partition)]"
         let (fatal, words) = withErrorText { text, size in rd_kafka_fatal_error(handle, text, size) }
         if fatal != RD_KAFKA_RESP_ERR_NO_ERROR {
-            return CallFailure(code: fatal, message: "\(context): \(words)", isFatal: true)
+            return CallFailure(code: fatal, message: "\(record): \(words)", isFatal: true)
         }
         return CallFailure(
-            code: code, message: "\(context): \(String(cString: rd_kafka_err2str(code)))", requiresAbort: true)
+            code: code, message: "\(record): \(String(cString: rd_kafka_err2str(code)))", requiresAbort: true)
     }
 
     private func sendOffsets(

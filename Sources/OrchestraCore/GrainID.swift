@@ -70,4 +70,7 @@ public struct GrainID: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { "\(type.name)/\(key)" }
+
+    /// By the key alone: few grains of different types share one, and ids are looked up all the time.
+    public func hash(into hasher: inout Hasher) { hasher.combine(key) }
 }

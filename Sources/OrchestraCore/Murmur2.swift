@@ -4,6 +4,10 @@
 /// - Parameter bytes: the serialized key.
 /// - Returns: the signed 32-bit hash; `murmur2("foobar") == -790332482`.
 public func murmur2(_ bytes: some Collection<UInt8>) -> Int32 {
+    bytes.withContiguousStorageIfAvailable { hash($0) } ?? Array(bytes).withUnsafeBufferPointer { hash($0) }
+}
+
+private func hash(_ bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
     let multiplier: UInt32 = 0x5bd1_e995
     let shift: UInt32 = 24
     var hash: UInt32 = 0x9747_b28c ^ UInt32(truncatingIfNeeded: bytes.count)

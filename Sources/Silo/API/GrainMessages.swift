@@ -36,11 +36,12 @@ extension GrainQuery {
 /// The encoding of commands, queries and their replies: JSON, so that nodes of different versions understand each
 /// other.
 package enum MessageCoding {
+    private static let encoder = JSONEncoder.compact
+    private static let decoder = JSONDecoder()
+
     /// - Throws: ``OrchestraError`` with `invalidArgument` for a value that JSON cannot hold (a NaN, say).
     package static func encode(_ value: some Encodable) throws(OrchestraError) -> [UInt8] {
         do {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             return Array(try encoder.encode(value))
         } catch {
             throw OrchestraError(
@@ -51,11 +52,20 @@ package enum MessageCoding {
     /// - Throws: ``OrchestraError`` with `invalidArgument` for bytes that are not the JSON of a `Value`.
     package static func decode<Value: Decodable>(_: Value.Type, from bytes: [UInt8]) throws(OrchestraError) -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(bytes))
+            return try decoder.decode(Value.self, from: Data(bytes))
         } catch {
             throw OrchestraError(
                 .invalidArgument, "\(bytes.count) bytes are not the JSON of a \(Value.self)",
                 nextStep: "check that caller and silo run compatible versions of it", cause: error)
         }
+    }
+}
+
+extension JSONEncoder {
+    /// Writes the same value always as the same bytes.
+    static var compact: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return encoder
     }
 }

@@ -53,15 +53,14 @@ extension StateFormat where G: AvroRecord {
 extension StateFormat where G: Codable {
     /// JSON with sorted keys. Add properties as optionals, or decode them with defaults, to stay readable.
     public static var json: StateFormat {
-        StateFormat(
+        let (encoder, decoder) = (JSONEncoder.compact, JSONDecoder())
+        return StateFormat(
             codec: .json, register: { _, _ in },
             encode: { grain, _ in
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-                return EncodedState(codec: .json, schemaID: nil, bytes: Array(try encoder.encode(grain)))
+                EncodedState(codec: .json, schemaID: nil, bytes: Array(try encoder.encode(grain)))
             },
-            decode: { state, _ in try JSONDecoder().decode(G.self, from: Data(state.bytes)) },
-            decodeSuspending: { state, _ in try JSONDecoder().decode(G.self, from: Data(state.bytes)) })
+            decode: { state, _ in try decoder.decode(G.self, from: Data(state.bytes)) },
+            decodeSuspending: { state, _ in try decoder.decode(G.self, from: Data(state.bytes)) })
     }
 }
 

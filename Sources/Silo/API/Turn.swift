@@ -193,14 +193,26 @@ package struct OutgoingRecord: Sendable, Hashable {
 }
 
 /// What the turns of one grain type can reach.
-package struct TurnEnvironment: Sendable {
-    package var codec: any RecordCoding
+package final class TurnEnvironment: Sendable {
+    package let codec: any RecordCoding
     /// The topics that the grain may publish to.
-    package var publishable: Set<String>
+    package let publishable: Set<String>
     /// The names of the grain's timers.
-    package var timers: Set<String>
+    package let timers: Set<String>
     /// The names of the grain's reply handlers, with the command that each is for.
-    package var replies: [String: String]
-    package var limits: GrainLimits
-    package var workflows: WorkflowCatalog
+    package let replies: [String: String]
+    package let limits: GrainLimits
+    package let workflows: WorkflowCatalog
+
+    package init(
+        codec: any RecordCoding, publishable: Set<String>, timers: Set<String>, replies: [String: String],
+        limits: GrainLimits, workflows: WorkflowCatalog
+    ) {
+        self.codec = codec
+        self.publishable = publishable
+        self.timers = timers
+        self.replies = replies
+        self.limits = limits
+        self.workflows = workflows
+    }
 }

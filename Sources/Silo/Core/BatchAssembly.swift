@@ -52,38 +52,38 @@ package struct BatchOutput: Sendable {
         now: Timestamp, origin: BatchOrigin
     ) throws {
         progress = PartitionProgress(sequence: sequence, nextOffsets: positions, lastTime: now)
-        var states: [ProducerRecord] = []
-        var outgoing: [ProducerRecord] = []
+        var records: [ProducerRecord] = []
+        records.reserveCapacity(3 * jobs.count)
         var letters = DeadLetters(origin: origin, now: now)
         for job in jobs {
             if let commit = job.commit() {
                 commits.append(commit)
-                states.append(
+                records.append(
                     origin.stateRecord(.grain(commit.grain), try commit.record.map { try origin.codec.encode($0) }))
-                states += try origin.requestRecords(of: commit)
+                records += try origin.requestRecords(of: commit)
             }
             for (input, verdict) in zip(job.inputs, job.verdicts) {
                 turnCount += 1
-                try take(verdict, of: input, &outgoing, &letters, origin)
+                try take(verdict, of: input, &records, &letters, origin)
             }
         }
         for outcome in direct {
             switch outcome.kind {
-            case .republish(let partition): outgoing.append(DeadLetters.republished(outcome.record, to: partition))
+            case .republish(let partition): records.append(DeadLetters.republished(outcome.record, to: partition))
             case .deadLetter(let code, let reason):
                 try letters.add(outcome.record, grain: nil, code: code, reason: reason, attempts: 0)
-            case .failure(let failure): try tell(failure, &outgoing, origin)
+            case .failure(let failure): try tell(failure, &records, origin)
             }
         }
         deadLetters = letters.reasons
-        let records = states + outgoing + letters.records
+        records += letters.records
         guard !records.isEmpty || consumed > 0 else { return }
-        let end = origin.stateRecord(.progress, try origin.codec.encode(progress))
+        records.append(origin.stateRecord(.progress, try origin.codec.encode(progress)))
         var offsets: [TopicPartition: Int64] = [:]
         for (topic, offset) in positions {
             offsets[TopicPartition(topic: topic, partition: origin.partition)] = offset
         }
-        transaction = TransactionBatch(records: records + [end], offsets: offsets, groupID: origin.groupID)
+        transaction = TransactionBatch(records: records, offsets: offsets, groupID: origin.groupID)
     }
 
     private mutating func take(

@@ -4,10 +4,13 @@ package import EventLog
 package struct QueuedCommit: Sendable {
     package var batch: TransactionBatch
     package var outcome: OneShot<Result<Void, EventLogError>>
+    /// The bytes of its records.
+    fileprivate let size: Int
 
     package init(batch: TransactionBatch, outcome: OneShot<Result<Void, EventLogError>>) {
         self.batch = batch
         self.outcome = outcome
+        size = batch.records.indices.reduce(0) { $0 + batch.records[$1].size }
     }
 }
 
@@ -42,7 +45,7 @@ package struct CommitQueue: Sendable {
         var (count, records, bytes) = (0, 0, 0)
         for commit in waiting {
             records += commit.batch.records.count
-            bytes += commit.batch.records.reduce(0) { $0 + $1.size }
+            bytes += commit.size
             if count > 0, records > CommitQueue.maximumRecords || bytes > CommitQueue.maximumBytes { break }
             count += 1
         }
@@ -68,8 +71,12 @@ package struct CommitQueue: Sendable {
         _ commits: [QueuedCommit], groupID: String, at instant: ContinuousClock.Instant, isLast: Bool = false
     ) -> TransactionBatch {
         var result = TransactionBatch(records: [], groupID: groupID)
-        result.records.reserveCapacity(commits.reduce(0) { $0 + $1.batch.records.count })
-        for commit in commits { result.records += commit.batch.records }
+        if commits.count == 1 {
+            result.records = commits[0].batch.records
+        } else {
+            result.records.reserveCapacity(commits.reduce(0) { $0 + $1.batch.records.count })
+            for commit in commits { result.records += commit.batch.records }
+        }
         if isLast || instant - lastOffsets >= offsetInterval {
             result.offsets = offsets
             for commit in commits { result.offsets.merge(commit.batch.offsets) { _, later in later } }

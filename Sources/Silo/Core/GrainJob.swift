@@ -8,9 +8,31 @@ import Records
 /// the copy as it was. What cannot go on at once (a handler that suspends, a pause before a repetition, a state
 /// whose writer's schema must be fetched) makes ``runImmediately()`` return `false`; ``run(sleeping:)`` goes on.
 package struct GrainJob: Sendable {
-    package let grain: GrainID
-    package let kind: any GrainKind
-    package private(set) var inputs: [TurnInput]
+    /// What stays as it is from turn to turn; apart, so that a copy of the job is cheap.
+    private final class Given: Sendable {
+        let grain: GrainID
+        let kind: any GrainKind
+        let committed: GrainStateRecord?
+        let now: Timestamp
+        let sequence: Int64
+        let retries: RetryPolicy
+        let calls: TurnCalls?
+
+        init(
+            grain: GrainID, kind: any GrainKind, committed: GrainStateRecord?, now: Timestamp, sequence: Int64,
+            retries: RetryPolicy, calls: TurnCalls?
+        ) {
+            self.grain = grain
+            self.kind = kind
+            self.committed = committed
+            self.now = now
+            self.sequence = sequence
+            self.retries = retries
+            self.calls = calls
+        }
+    }
+
+    package let inputs: [TurnInput]
     /// One for each input, as far as the job has come.
     package private(set) var verdicts: [TurnVerdict] = []
     /// Set when the grain's state, or another grain that a turn reads, cannot be read now but may be later: the batch must
@@ -19,7 +41,7 @@ package struct GrainJob: Sendable {
     /// Whether that is because of another grain: then only this job's events, told commands and timers have to wait.
     package private(set) var isObstructed = false
 
-    private let committed: GrainStateRecord?
+    private let given: Given
     private var value: Value
     private var timers: [GrainTimer]
     private var requests: RecordedRequests
@@ -28,10 +50,13 @@ package struct GrainJob: Sendable {
     private var attempts = 0
     /// How long to wait before the next attempt.
     private var pause: Duration?
-    private let now: Timestamp
-    private let sequence: Int64
-    private let retries: RetryPolicy
-    private var calls: TurnCalls?
+    /// When the present turn is abandoned; `nil` in a turn that cannot suspend.
+    private var deadline: ContinuousClock.Instant?
+
+    package var grain: GrainID { given.grain }
+    package var kind: any GrainKind { given.kind }
+    private var committed: GrainStateRecord? { given.committed }
+    private var now: Timestamp { given.now }
 
     private enum Value: Sendable {
         /// No state.
@@ -56,20 +81,14 @@ package struct GrainJob: Sendable {
         live: (any Grain)?, inputs: [TurnInput], now: Timestamp, sequence: Int64, retries: RetryPolicy,
         calls: TurnCalls? = nil
     ) {
-        self.grain = grain
-        self.kind = kind
         self.inputs = inputs
-        self.now = now
-        self.sequence = sequence
-        self.retries = retries
-        self.calls = calls
+        var readable: GrainStateRecord?
         switch committed {
         case .unreadable(let reason):
-            self.committed = nil
             value = .unreadable(GrainJob.quarantined(grain, reason))
             (timers, requests) = ([], RecordedRequests())
         case .readable(let record):
-            self.committed = record
+            readable = record
             (timers, graveUntil) = (record.timers, record.graveUntil)
             requests = RecordedRequests(record.requests, sealed: sealed)
             if let damage = sealed.lazy.compactMap(\.damage).first {
@@ -84,12 +103,16 @@ package struct GrainJob: Sendable {
                 }
             }
         case nil:
-            self.committed = nil
             value = .absent
             (timers, requests) = ([], RecordedRequests())
         }
+        given = Given(
+            grain: grain, kind: kind, committed: readable, now: now, sequence: sequence, retries: retries,
+            calls: calls)
     }
 
+    /// Whether it differs from how it was made by more than its state's being decoded.
+    package var hasMoved: Bool { !verdicts.isEmpty || attempts > 0 }
     package var isFinished: Bool { verdicts.count == inputs.count || blocked != nil }
 
     // MARK: Running
@@ -103,11 +126,12 @@ package struct GrainJob: Sendable {
         while !isFinished {
             let input = inputs[verdicts.count]
             guard attempts == 0, loadImmediately() else { return false }
-            if let verdict = settleWithoutTurn(input) {
+            let runsImmediately = kind.runsImmediately(input.handler)
+            if let verdict = settleWithoutTurn(input, hasHandler: runsImmediately != nil) {
                 verdicts.append(verdict)
                 continue
             }
-            guard kind.runsImmediately(input.handler) == true else { return false }
+            guard runsImmediately == true else { return false }
             beforeTurn(self)
             var turn = makeTurn(input)
             do {
@@ -136,13 +160,12 @@ package struct GrainJob: Sendable {
             let input = inputs[verdicts.count]
             await load()
             if blocked != nil { return }
-            if let verdict = settleWithoutTurn(input) {
+            if let verdict = settleWithoutTurn(input, hasHandler: kind.runsImmediately(input.handler) != nil) {
                 verdicts.append(verdict)
                 continue
             }
             if attempts == 0 || isContinued {
-                let deadline = beforeTurn(self)
-                calls?.deadline = deadline
+                deadline = beforeTurn(self)
             }
             isContinued = false
             var turn = makeTurn(input)
@@ -189,7 +212,7 @@ package struct GrainJob: Sendable {
             record = GrainStateRecord(version: 0, committedAt: now, codec: kind.stateCodec)
         }
         var requests = requests
-        requests.seal(sequence: sequence, limits: kind.environment.limits)
+        requests.seal(sequence: given.sequence, limits: kind.environment.limits)
         record.timers = timers
         record.requests = requests.open
         record.graveUntil = graveUntil
@@ -198,7 +221,7 @@ package struct GrainJob: Sendable {
         } else if record.state == nil, graveUntil == nil {
             return nil
         }
-        record.version = sequence
+        record.version = given.sequence
         record.committedAt = now
         return GrainCommit(grain: grain, record: record, requests: requests.changes, live: live)
     }
@@ -218,9 +241,11 @@ package struct GrainJob: Sendable {
     }
 
     private func makeTurn(_ input: TurnInput) -> Turn {
-        Turn(
+        var calls = given.calls
+        calls?.deadline = deadline
+        return Turn(
             grain: grain, now: now, standing: standing, traceParent: input.traceParent, environment: kind.environment,
-            calls: calls, sequence: sequence, inputIndex: verdicts.count)
+            calls: calls, sequence: given.sequence, inputIndex: verdicts.count)
     }
 
     /// Decodes the state if that can be done at once.
@@ -247,7 +272,7 @@ package struct GrainJob: Sendable {
     }
 
     /// What can be said about an input without running a handler.
-    private mutating func settleWithoutTurn(_ input: TurnInput) -> TurnVerdict? {
+    private mutating func settleWithoutTurn(_ input: TurnInput, hasHandler: Bool) -> TurnVerdict? {
         if case .timer(let entry) = input.source {
             if entry.name == nil { return bury(entry) }
             guard timers.contains(where: { $0.name == entry.name && $0.dueAt == entry.dueAt }) else { return .skipped }
@@ -261,7 +286,7 @@ package struct GrainJob: Sendable {
             if case .timer = input.source { return .skipped }
             return verdict(error, input, attempts: 0)
         }
-        if kind.runsImmediately(input.handler) == nil {
+        if !hasHandler {
             forgetTimer(of: input)
             return verdict(
                 OrchestraError(.unimplemented, "grain type \(grain.type) has no handler \(input.handler)"), input,
@@ -362,7 +387,7 @@ package struct GrainJob: Sendable {
     /// again: its caller decides.
     private mutating func reject(_ error: any Error, _ input: TurnInput) {
         attempts += 1
-        pause = input.hasCaller ? nil : retries.pause(after: error, attempts: attempts)
+        pause = input.hasCaller ? nil : given.retries.pause(after: error, attempts: attempts)
         if pause == nil { giveUp(.ofHandler(error, grain: grain), input, attempts: attempts) }
     }
 

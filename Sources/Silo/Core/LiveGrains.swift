@@ -8,10 +8,20 @@ package struct LiveGrains: Sendable {
         var grains: [GrainID: (value: any Grain, size: Int)] = [:]
         var bytes = 0
 
+        /// Puts a grain in that is not there.
         mutating func insert(_ value: any Grain, _ grain: GrainID, size: Int) {
-            remove(grain)
             grains[grain] = (value, size)
             bytes += size
+        }
+
+        /// - Returns: whether the grain is there and the new value fits in.
+        mutating func replace(_ value: any Grain, _ grain: GrainID, size: Int, limit: Int) -> Bool {
+            guard let place = grains.index(forKey: grain) else { return false }
+            let growth = size - grains.values[place].size
+            guard bytes + growth <= limit else { return false }
+            grains.values[place] = (value, size)
+            bytes += growth
+            return true
         }
 
         @discardableResult
@@ -55,6 +65,7 @@ package struct LiveGrains: Sendable {
 
     /// - Parameter size: the encoded state in bytes, before compression.
     package mutating func keep(_ value: any Grain, _ grain: GrainID, size: Int) {
+        if young.replace(value, grain, size: size, limit: generationBytes) { return }
         remove(grain)
         insert(value, grain, size: size)
     }

@@ -68,9 +68,7 @@ package struct PartitionState: Sendable {
         case .claim(let silo, let value, let offset): claims.take(value, of: silo, at: offset)
         case .progress(let value): progress = value
         case .grain(let grain, let value):
-            forgetSize(of: grain)
-            grains[grain] = value
-            addSize(of: grain)
+            put(value, grain)
         case .requests(let grain, let sequence, let chunk):
             forgetRequests(of: grain, sealedBy: sequence)
             if let chunk { addRequests(chunk, of: grain) }
@@ -131,19 +129,13 @@ package struct PartitionState: Sendable {
         for commit in commits {
             for sequence in commit.requests.forgotten { forgetRequests(of: commit.grain, sealedBy: sequence) }
             if let chunk = commit.requests.sealed { addRequests(chunk, of: commit.grain) }
-            let previous = grains[commit.grain]
-            forgetSize(of: commit.grain)
             if let value = commit.live, let record = commit.record {
                 live.keep(value, commit.grain, size: Int(record.uncompressedSize))
             } else {
                 live.remove(commit.grain)
             }
-            guard let record = commit.record else {
-                grains[commit.grain] = nil
-                continue
-            }
-            grains[commit.grain] = .readable(record)
-            addSize(of: commit.grain)
+            let previous = put(commit.record.map { .readable($0) }, commit.grain)
+            guard let record = commit.record else { continue }
             if case .readable(let old) = previous {
                 addTimers(of: commit.grain, record, beyond: old)
             } else {
@@ -185,14 +177,20 @@ package struct PartitionState: Sendable {
         if sealedRequests[grain]?.isEmpty == true { sealedRequests[grain] = nil }
     }
 
-    private mutating func addSize(of grain: GrainID) {
-        guard case .readable(let record) = grains[grain] else { return }
-        stateBytes += record.footprint + grain.key.utf8.count
+    /// - Parameter value: `nil` removes the grain.
+    /// - Returns: what was there.
+    @discardableResult
+    private mutating func put(_ value: CommittedGrain?, _ grain: GrainID) -> CommittedGrain? {
+        stateBytes += PartitionState.size(of: value, grain)
+        let previous =
+            if let value { grains.updateValue(value, forKey: grain) } else { grains.removeValue(forKey: grain) }
+        stateBytes -= PartitionState.size(of: previous, grain)
+        return previous
     }
 
-    private mutating func forgetSize(of grain: GrainID) {
-        guard case .readable(let record) = grains[grain] else { return }
-        stateBytes -= record.footprint + grain.key.utf8.count
+    private static func size(of value: CommittedGrain?, _ grain: GrainID) -> Int {
+        guard case .readable(let record) = value else { return 0 }
+        return record.footprint + grain.key.utf8.count
     }
 }
 

@@ -2,23 +2,24 @@ package import EventLog
 package import OrchestraCore
 import Records
 
-/// Something that makes a grain take a turn.
-package struct TurnInput: Sendable {
+/// Something that makes a grain take a turn. An object, not a value: it stays as it is while it is passed from hand to
+/// hand, and a copy of all that it holds is a dozen reference counts.
+package final class TurnInput: Sendable {
     package enum Source: Sendable {
         case record(ConsumedRecord)
         case call(PendingCall)
         case timer(TimerEntry)
     }
 
-    package var source: Source
-    package var grain: GrainID
-    package var handler: HandlerName
-    package var payload: TurnPayload
-    package var traceParent: String?
+    package let source: Source
+    package let grain: GrainID
+    package let handler: HandlerName
+    package let payload: TurnPayload
+    package let traceParent: String?
     /// Who wants to know what comes of a told command.
-    package var replyAddress: ReplyAddress?
+    package let replyAddress: ReplyAddress?
     /// Set when this input has made transactions fail: it gets this error instead of a turn.
-    package var condemned: OrchestraError?
+    package let condemned: OrchestraError?
 
     /// Whether somebody waits for the answer, and decides what to do about an error.
     package var hasCaller: Bool {
@@ -27,7 +28,7 @@ package struct TurnInput: Sendable {
 
     package init(
         source: Source, grain: GrainID, handler: HandlerName, payload: TurnPayload, traceParent: String? = nil,
-        replyAddress: ReplyAddress? = nil
+        replyAddress: ReplyAddress? = nil, condemned: OrchestraError? = nil
     ) {
         self.source = source
         self.grain = grain
@@ -35,6 +36,14 @@ package struct TurnInput: Sendable {
         self.payload = payload
         self.traceParent = traceParent
         self.replyAddress = replyAddress
+        self.condemned = condemned
+    }
+
+    /// The same input, which has made transactions fail.
+    package func condemned(_ error: OrchestraError) -> TurnInput {
+        TurnInput(
+            source: source, grain: grain, handler: handler, payload: payload, traceParent: traceParent,
+            replyAddress: replyAddress, condemned: error)
     }
 }
 

@@ -167,10 +167,9 @@ extension PartitionRuntime {
         _ condemned: OrchestraError?
     ) {
         if let condemned {
-            if case .turns(var inputs) = result, inputs.count == 1, inputs[0].replyAddress != nil {
+            if case .turns(let inputs) = result, inputs.count == 1, inputs[0].replyAddress != nil {
                 // Its teller hears of it.
-                inputs[0].condemned = condemned
-                prepared.inputs += inputs
+                prepared.inputs.append(inputs[0].condemned(condemned))
                 return
             }
             let kind = DirectOutcome.Kind.deadLetter(code: condemned.code.rawValue, reason: condemned.description)
@@ -199,17 +198,17 @@ extension PartitionRuntime {
 
     private func takeCallsAndTimers(of batch: Batch, _ prepared: inout PreparedBatch) {
         for timer in batch.timers {
-            var input = TurnInput(
-                source: .timer(timer), grain: timer.grain, handler: .timer(timer.name ?? ""), payload: .timer)
-            input.condemned = batch.condemned
-            prepared.inputs.append(input)
+            prepared.inputs.append(
+                TurnInput(
+                    source: .timer(timer), grain: timer.grain, handler: .timer(timer.name ?? ""), payload: .timer,
+                    condemned: batch.condemned))
         }
         for call in batch.calls where !call.isAnswered {
-            var input = TurnInput(
-                source: .call(call), grain: call.request.grain, handler: .command(call.request.method),
-                payload: .command(call.request.payload), traceParent: call.request.traceParent)
-            input.condemned = batch.condemned
-            prepared.inputs.append(input)
+            prepared.inputs.append(
+                TurnInput(
+                    source: .call(call), grain: call.request.grain, handler: .command(call.request.method),
+                    payload: .command(call.request.payload), traceParent: call.request.traceParent,
+                    condemned: batch.condemned))
         }
     }
 

@@ -9,9 +9,8 @@ import Synchronization
 /// later is ignored. Such a task cannot be awaited (it may never end), so these tasks are not structured: the executor
 /// owns them, cancels those it abandons, and forgets them when they end.
 final class TurnExecutor: Sendable {
-    /// One job and who works on it.
+    /// Who works on a job.
     private struct Slot {
-        var job: GrainJob
         /// When the present turn began.
         var turnStart: ContinuousClock.Instant?
         /// Tells the task that works on the job from those that were abandoned.
@@ -21,6 +20,8 @@ final class TurnExecutor: Sendable {
     }
 
     private struct State {
+        var jobs: [GrainJob] = []
+        /// One for each job.
         var slots: [Slot] = []
         /// Jobs that have not begun.
         var lane: Deque<Int> = []
@@ -53,12 +54,13 @@ final class TurnExecutor: Sendable {
     var abandonedCount: Int { state.withLock { $0.abandoned } }
 
     /// Runs the jobs to their ends; one call at a time.
-    func run(_ jobs: [GrainJob]) async -> [GrainJob] {
+    func run(_ jobs: consuming [GrainJob]) async -> [GrainJob] {
         guard !jobs.isEmpty else { return [] }
         return await withCheckedContinuation { continuation in
             state.withLock { state in
                 precondition(state.waiter == nil, "two batches of one partition run at a time")
-                state.slots = jobs.map { Slot(job: $0) }
+                state.jobs = jobs
+                state.slots = Array(repeating: Slot(), count: jobs.count)
                 state.lane = Deque(jobs.indices)
                 state.own = []
                 state.ownRunning = 0
@@ -80,7 +82,7 @@ final class TurnExecutor: Sendable {
                 guard !state.slots[index].isDone, let start = state.slots[index].turnStart,
                     start.advanced(by: turnTime) <= instant
                 else { continue }
-                abandoned.append(state.slots[index].job.grain)
+                abandoned.append(state.jobs[index].grain)
                 abandon(index, &state)
             }
             return finishIfDone(&state)
@@ -104,14 +106,14 @@ final class TurnExecutor: Sendable {
         state.abandoned += 1
         state.slots[index].worker = 0
         state.slots[index].turnStart = nil
-        state.slots[index].job.abandonTurn()
+        state.jobs[index].abandonTurn()
         if state.slots[index].runsInLane {
             startLane(&state)
         } else {
             state.ownRunning -= 1
         }
         state.slots[index].runsInLane = false
-        if state.slots[index].job.isFinished {
+        if state.jobs[index].isFinished {
             state.slots[index].isDone = true
             state.remaining -= 1
         } else {
@@ -133,7 +135,7 @@ final class TurnExecutor: Sendable {
             let worker = state.lastWorker
             state.ownRunning += 1
             state.slots[index].worker = worker
-            let job = state.slots[index].job
+            let job = state.jobs[index]
             state.tasks[worker] = Task(executorPreference: executor) {
                 await self.work(on: index, job, worker)
             }
@@ -143,9 +145,8 @@ final class TurnExecutor: Sendable {
     private func finishIfDone(_ state: inout State) -> Finished? {
         guard state.remaining == 0, let waiter = state.waiter else { return nil }
         state.waiter = nil
-        let jobs = state.slots.map(\.job)
-        state.slots = []
-        return Finished(waiter: waiter, jobs: jobs)
+        defer { (state.jobs, state.slots) = ([], []) }
+        return Finished(waiter: waiter, jobs: state.jobs)
     }
 
     // MARK: Workers
@@ -173,7 +174,7 @@ final class TurnExecutor: Sendable {
         state.withLock { state in
             guard state.laneWorker == worker, let index = state.lane.popFirst() else { return nil }
             state.slots[index].worker = worker
-            return (index, state.slots[index].job)
+            return (index, state.jobs[index])
         }
     }
 
@@ -183,7 +184,7 @@ final class TurnExecutor: Sendable {
         let start = clocks.monotonic()
         state.withLock { state in
             guard isCurrent(worker, index, state) else { return }
-            state.slots[index].job = job
+            if job.hasMoved { state.jobs[index] = job }
             state.slots[index].turnStart = start
         }
         return start.advanced(by: turnTime)
@@ -192,7 +193,7 @@ final class TurnExecutor: Sendable {
     private func settle(_ index: Int, _ job: GrainJob, _ worker: Int, isFinished: Bool) {
         let finished = state.withLock { state -> Finished? in
             guard isCurrent(worker, index, state) else { return nil }
-            state.slots[index].job = job
+            state.jobs[index] = job
             state.slots[index].worker = 0
             if !state.slots[index].runsInLane { state.ownRunning -= 1 }
             state.slots[index].runsInLane = false
