@@ -83,7 +83,7 @@ bench: build  ## measure against the floors: calls, streams, workflows, failure 
 	@scripts/setup --bench
 	@swift build $(release) --product TransportBenchmark
 	@swift build $(release) --product StreamBenchmark
-	@.build/release/TransportBenchmark
+	@Benchmarks/calls
 	@Benchmarks/streams
 	@Benchmarks/run
 	@.venv/bin/python Benchmarks/membership --nodes 5

@@ -123,7 +123,7 @@ let package = Package(
             name: "CounterExample", dependencies: ["Orchestra"], path: "Examples/Counter", swiftSettings: settings),
         .executableTarget(
             name: "TransportBenchmark",
-            dependencies: ["OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
+            dependencies: ["Orchestra", "OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix],
             path: "Benchmarks/TransportBenchmark", swiftSettings: settings),
         .executableTarget(
             name: "StreamBenchmark", dependencies: ["Avro", "Orchestra", "OrchestraCore"],

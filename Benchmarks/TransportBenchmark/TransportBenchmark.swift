@@ -1,16 +1,21 @@
 import Foundation
 import NIOCore
 import NIOPosix
+import Orchestra
+import Transport
 
 /// Benchmark A with its floors, in one run: 10,000 keys, a string of 100 bytes there and back, two processes, one TCP
 /// connection over loopback, 1, 64 and 1,024 calls outstanding.
 ///
-///     TransportBenchmark [SECONDS]       of each round, 3 by default
+///     TransportBenchmark [SECONDS [SILO-PORT SILO-PID]]       of each round, 3 by default
+///
+/// Benchmarks/calls runs it with a silo of this program, where the floor's actor is a volatile grain.
 ///
 /// The floors: SwiftNIO that echoes frames on the event loop ("nio-echo"), and the least that virtual actors over
 /// SwiftNIO must do ("nio-actor"): a Swift actor for each key, a task for each call at the server, a continuation for
 /// each call at the client. Ours: `CallClient` and `CallServer` with a Swift actor for each key behind them, so that
-/// only the transport differs from the second floor.
+/// only the transport differs from the second floor ("transport"); and a volatile grain for each key, called by its
+/// typed reference ("grain").
 ///
 /// The server of each is this program again, with `serve NAME`; it prints its port and ends with its standard input.
 @main
@@ -25,20 +30,36 @@ enum TransportBenchmark {
         if arguments.first == "serve", let name = arguments.dropFirst().first {
             return try await Contestant.named(name).serve()
         }
+        if let command = arguments.first, ["broker", "silo", "schemas"].contains(command) {
+            return await EchoApplication.main()
+        }
         let seconds = arguments.first.flatMap { Double($0) } ?? 3
         print("outstanding who            calls/s   p50 µs   p99 µs  CPU µs per call, both sides")
-        for name in ["nio-echo", "nio-actor", "orchestra"] {
+        for name in ["nio-echo", "nio-actor", "transport"] {
             let server = try ServerProcess(name)
             defer { server.stop() }
             let caller = try await Contestant.named(name).connect(port: server.port)
-            _ = try await caller.run(outstanding: 64, seconds: 1)
-            for outstanding in [1, 64, 1024] {
-                let cpu = CPUTime.now(and: server.processID)
-                let latencies = try await caller.run(outstanding: outstanding, seconds: seconds)
-                let spent = CPUTime.now(and: server.processID) - cpu
-                report(name, outstanding, latencies, seconds: seconds, cpuSeconds: spent)
-            }
+            try await measureRounds(of: name, caller, server: server.processID, seconds: seconds)
             try await caller.close()
+        }
+        let silo = Array(arguments.dropFirst())
+        guard silo.count == 2, let port = Int(silo[0]), let server = Int32(silo[1]) else { return }
+        let grains = try await GrainCaller(port: port)
+        try await measureRounds(of: "grain", grains, server: server, seconds: seconds)
+        let activations = try await grains.activations(count: 100_000, outstanding: 64)
+        print(String(format: "         64 grain, its first call %9.0f", activations))
+        try await grains.close()
+    }
+
+    private static func measureRounds(
+        of name: String, _ caller: any Caller, server: Int32, seconds: Double
+    ) async throws {
+        _ = try await caller.run(outstanding: 64, seconds: 1)
+        for outstanding in [1, 64, 1024] {
+            let cpu = CPUTime.now(and: server)
+            let latencies = try await caller.run(outstanding: outstanding, seconds: seconds)
+            let spent = CPUTime.now(and: server) - cpu
+            report(name, outstanding, latencies, seconds: seconds, cpuSeconds: spent)
         }
     }
 

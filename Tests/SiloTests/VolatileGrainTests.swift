@@ -1,4 +1,5 @@
 import EventLog
+import Foundation
 import OrchestraCore
 import Records
 import Testing
@@ -68,6 +69,75 @@ import Testing
             gate.resolve(())
             #expect(try await stopped == 1)
             #expect(try await second == 11)
+        }
+    }
+
+    @Test func handlersThatDoNotSuspendRunWhereTheCallComesIn() async throws {
+        let kind = try TypedVolatileKind(Desk.self)
+        #expect(kind.runsImmediately(Note.name))
+        #expect(!kind.runsImmediately(Run.name))
+        try await serve { (bench: PartitionBench) async throws in
+            let desk = try ClusterClient(handler: bench).grain(Desk.self, key: "notes")
+            #expect(try await desk.send(Note(amount: 2)) == 2)
+            await expectCode(.handlerFailed) { _ = try await desk.send(Note(amount: 100, refuses: true)) }
+            #expect(try await desk.send(Note(amount: 3)) == 5)
+            #expect(try await run(bench, .add(1), at: "notes") == 6)
+            #expect(try await desk.send(Note(amount: 0, completes: true)) == 6)
+            #expect(try await desk.send(Note(amount: 1)) == 1)
+            #expect(Desk.probe.count(of: "note notes new") == 2)
+            #expect(bench.runtime.volatileGrains.callCount == 0)
+        }
+    }
+
+    @Test func theyTakeTheirTurnsAmongThoseThatSuspend() async throws {
+        try await serve { (bench: PartitionBench) async throws in
+            let desk = try ClusterClient(handler: bench).grain(Desk.self, key: "mixed")
+            let gate = OneShot<Void>()
+            Desk.stop.use { $0["mixed"] = { await gate.value() } }
+            async let stopped = run(bench, .both(.stop, .add(1)), at: "mixed")
+            try await eventually("it has begun") { Desk.probe.count(of: "run mixed new") == 1 }
+            async let noted = desk.send(Note(amount: 10))
+            try await eventually("it waits") { bench.runtime.volatileGrains.callCount == 2 }
+            async let last = run(bench, .add(100), at: "mixed")
+            try await eventually("both wait") { bench.runtime.volatileGrains.callCount == 3 }
+            #expect(Desk.probe.count(of: "note mixed old") == 0)
+            gate.resolve(())
+            #expect(try await stopped == 1)
+            #expect(try await noted == 11)
+            #expect(try await last == 111)
+        }
+    }
+
+    @Test func manyCallersOfOneGrainLoseNothing() async throws {
+        try await serve { (bench: PartitionBench) async throws in
+            let desk = try ClusterClient(handler: bench).grain(Desk.self, key: "busy desk")
+            let replies = try await withThrowingTaskGroup(of: Int.self) { group in
+                for index in 0..<500 {
+                    group.addTask {
+                        index % 10 == 0
+                            ? try await desk.send(Run(.add(1))) : try await desk.send(Note(amount: 1))
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(replies.sorted() == Array(1...500))
+            #expect(bench.runtime.volatileGrains.callCount == 0)
+        }
+    }
+
+    @Test func aHandlerThatDoesNotReturnInTimeIsGivenUpToo() async throws {
+        try await serve { (bench: PartitionBench) async throws in
+            let desk = try ClusterClient(handler: bench).grain(Desk.self, key: "late")
+            Desk.meanwhile.use {
+                $0["late"] = {
+                    bench.clock.advance(.seconds(11))
+                    let end = ContinuousClock.now + .seconds(20)
+                    while bench.runtime.volatileGrains.callCount > 0, ContinuousClock.now < end { sched_yield() }
+                }
+            }
+            await expectCode(.deadlineExceeded) { _ = try await desk.send(Note(amount: 100)) }
+            Desk.meanwhile.use { $0["late"] = nil }
+            #expect(try await desk.send(Note(amount: 1)) == 1, "what it comes to is dropped")
         }
     }
 

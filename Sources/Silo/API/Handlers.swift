@@ -40,7 +40,10 @@ public struct HandlerEntry<G: Grain>: Sendable {
     }
 
     /// What runs for a command of a volatile grain.
-    package typealias VolatileBody = @Sendable (inout G, [UInt8], inout VolatileTurn) async throws -> [UInt8]
+    package enum VolatileBody: Sendable {
+        case immediate(@Sendable (inout G, [UInt8], inout VolatileTurn) throws -> [UInt8])
+        case suspending(@Sendable (inout G, [UInt8], inout VolatileTurn) async throws -> [UInt8])
+    }
 
     /// What runs in a turn. A handler that does not suspend runs without a task of its own.
     package enum Body: Sendable {
@@ -131,14 +134,26 @@ extension CommandHandler where G.TurnContext == VolatileTurn {
     /// - Parameters:
     ///   - command: the command's type.
     ///   - body: what the turn does; it must not block its thread and has as long as the caller waits.
+    public init(_ command: C.Type, _ body: @escaping @Sendable (inout G, C, inout VolatileTurn) throws -> C.Reply) {
+        entry = HandlerEntry(
+            content: .volatileCommand(
+                name: C.name,
+                .immediate { grain, payload, turn in
+                    try MessageCoding.encode(body(&grain, MessageCoding.decode(C.self, from: payload), &turn))
+                }))
+    }
+
+    /// The same for a handler that suspends.
     public init(
         _ command: C.Type, _ body: @escaping @Sendable (inout G, C, inout VolatileTurn) async throws -> C.Reply
     ) {
         entry = HandlerEntry(
-            content: .volatileCommand(name: C.name) { grain, payload, turn in
-                let command = try MessageCoding.decode(C.self, from: payload)
-                return try MessageCoding.encode(await body(&grain, command, &turn))
-            })
+            content: .volatileCommand(
+                name: C.name,
+                .suspending { grain, payload, turn in
+                    let command = try MessageCoding.decode(C.self, from: payload)
+                    return try MessageCoding.encode(await body(&grain, command, &turn))
+                }))
     }
 }
 

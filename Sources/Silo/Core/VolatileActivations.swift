@@ -33,6 +33,12 @@ package struct VolatileActivations: Sendable {
         var lastUsed: ContinuousClock.Instant
 
         var isIdle: Bool { running == nil && waiting.isEmpty }
+
+        var earliestDeadline: ContinuousClock.Instant? {
+            let waiting = waiting.lazy.map(\.deadline).min()
+            guard let running else { return waiting }
+            return min(running.call.deadline, waiting ?? running.call.deadline)
+        }
     }
 
     private var activations: [GrainID: Activation] = [:]
@@ -41,6 +47,13 @@ package struct VolatileActivations: Sendable {
     package private(set) var callCount = 0
     private var callBytes = 0
     private var lastTurn: UInt64 = 0
+    /// No deadline is earlier; `nil` when nobody waits.
+    private var earliestDeadline: ContinuousClock.Instant?
+    /// When to look for callers that have gone.
+    private var nextLook: ContinuousClock.Instant?
+
+    /// How often callers that have gone are looked for: it takes a look at every grain.
+    private static let pauseBetweenLooks = Duration.milliseconds(50)
     private let limits: GrainLimits
 
     package init(limits: GrainLimits) {
@@ -65,15 +78,22 @@ package struct VolatileActivations: Sendable {
                 "\(callCount) commands (\(callBytes) bytes) are with the volatile grains of the partition of \(grain)",
                 nextStep: "try again in a moment")
         }
-        guard activations[grain] != nil || activations.count < limits.maximumVolatileGrains else {
+        let place = activations.index(forKey: grain)
+        guard place != nil || activations.count < limits.maximumVolatileGrains else {
             throw OrchestraError(
                 .overloaded, "the partition of \(grain) has \(activations.count) volatile grains, its limit",
                 nextStep: "complete those that are not needed, or lower the idle time")
         }
         callCount += 1
         callBytes += call.size
-        activations[grain, default: Activation(lastUsed: now)].waiting.append(call)
-        return next(of: grain, at: now)
+        earliestDeadline = min(earliestDeadline ?? call.deadline, call.deadline)
+        guard let place else {
+            let start = begin(call, nil)
+            activations[grain] = Activation(running: (call, start.turn), lastUsed: now)
+            return start
+        }
+        activations.values[place].waiting.append(call)
+        return next(at: place, now)
     }
 
     /// Ends a turn.
@@ -82,36 +102,40 @@ package struct VolatileActivations: Sendable {
     package mutating func finish(
         _ start: Start, _ end: End, at now: ContinuousClock.Instant
     ) -> (counts: Bool, next: Start?) {
-        let grain = start.call.request.grain
-        guard activations[grain]?.running?.turn == start.turn else { return (false, nil) }
+        guard let place = activations.index(forKey: start.call.request.grain),
+            activations.values[place].running?.turn == start.turn
+        else { return (false, nil) }
         release(start.call)
-        activations[grain]?.running = nil
-        activations[grain]?.lastUsed = now
+        activations.values[place].running = nil
+        activations.values[place].lastUsed = now
         switch end {
         case .changed(let value):
-            activations[grain]?.value = value
-            activations[grain]?.version += 1
-        case .completed: activations[grain]?.value = nil
+            activations.values[place].value = value
+            activations.values[place].version += 1
+        case .completed: activations.values[place].value = nil
         case .failed: break
         }
-        return (true, next(of: grain, at: now))
+        return (true, next(at: place, now))
     }
 
     /// The state after the last turn that has ended.
     package mutating func look(
         at grain: GrainID, _ now: ContinuousClock.Instant
     ) -> (value: any Grain, version: UInt64)? {
-        guard let activation = activations[grain], let value = activation.value else { return nil }
-        activations[grain]?.lastUsed = now
-        return (value, activation.version)
+        guard let place = activations.index(forKey: grain), let value = activations.values[place].value else {
+            return nil
+        }
+        activations.values[place].lastUsed = now
+        return (value, activations.values[place].version)
     }
 
-    /// Takes out the commands whose deadline has passed or whose caller has gone. Turns of theirs that have begun are
-    /// given up.
+    /// Takes out the commands whose deadline has passed or, now and then, whose caller has gone. Turns of theirs that have
+    /// begun are given up.
     package mutating func takeExpired(
         at now: ContinuousClock.Instant
     ) -> (waiting: [PendingCall], begun: [(call: PendingCall, turn: UInt64)], next: [Start]) {
-        guard callCount > 0 else { return ([], [], []) }
+        guard callCount > 0, now >= earliestDeadline ?? now || now >= nextLook ?? now else { return ([], [], []) }
+        nextLook = now.advanced(by: VolatileActivations.pauseBetweenLooks)
         let isOver = { (call: PendingCall) in call.deadline <= now || call.isAnswered }
         var waiting: [PendingCall] = []
         var begun: [(call: PendingCall, turn: UInt64)] = []
@@ -122,11 +146,15 @@ package struct VolatileActivations: Sendable {
                 activations[grain]?.waiting.removeAll(where: isOver)
                 waiting += over
             }
-            guard let running = activation.running, isOver(running.call) else { continue }
-            begun.append(running)
-            activations[grain]?.running = nil
-            if let start = self.next(of: grain, at: now) { next.append(start) }
+            if let running = activation.running, isOver(running.call) {
+                begun.append(running)
+                activations[grain]?.running = nil
+            }
+            if let place = activations.index(forKey: grain), let start = self.next(at: place, now) {
+                next.append(start)
+            }
         }
+        earliestDeadline = activations.values.lazy.compactMap(\.earliestDeadline).min()
         for call in waiting + begun.map(\.call) { release(call) }
         return (waiting, begun, next)
     }
@@ -146,7 +174,7 @@ package struct VolatileActivations: Sendable {
     package mutating func close() -> (waiting: [PendingCall], begun: [(call: PendingCall, turn: UInt64)]) {
         let waiting = activations.values.flatMap(\.waiting)
         let begun = activations.values.compactMap(\.running)
-        (activations, isOpen, callCount, callBytes) = ([:], false, 0, 0)
+        (activations, isOpen, callCount, callBytes, earliestDeadline) = ([:], false, 0, 0, nil)
         return (waiting, begun)
     }
 
@@ -156,15 +184,22 @@ package struct VolatileActivations: Sendable {
     }
 
     /// Begins the next turn of a grain, if it has none; forgets a grain without state that nobody waits for.
-    private mutating func next(of grain: GrainID, at now: ContinuousClock.Instant) -> Start? {
-        guard let activation = activations[grain], activation.running == nil else { return nil }
-        guard let call = activations[grain]?.waiting.popFirst() else {
-            if activation.value == nil { activations[grain] = nil }
+    private mutating func next(at place: Dictionary<GrainID, Activation>.Index, _ now: ContinuousClock.Instant)
+        -> Start?
+    {
+        guard activations.values[place].running == nil else { return nil }
+        guard let call = activations.values[place].waiting.popFirst() else {
+            if activations.values[place].value == nil { activations.remove(at: place) }
             return nil
         }
+        let start = begin(call, activations.values[place].value)
+        activations.values[place].running = (call, start.turn)
+        activations.values[place].lastUsed = now
+        return start
+    }
+
+    private mutating func begin(_ call: PendingCall, _ value: (any Grain)?) -> Start {
         lastTurn += 1
-        activations[grain]?.running = (call, lastTurn)
-        activations[grain]?.lastUsed = now
-        return Start(call: call, turn: lastTurn, value: activation.value)
+        return Start(call: call, turn: lastTurn, value: value)
     }
 }

@@ -7,6 +7,11 @@ package protocol VolatileKind: Sendable {
     var queries: [String] { get }
     func hasCommand(_ name: String) -> Bool
     func hasQuery(_ name: String) -> Bool
+    /// Whether the command's handler runs without suspending.
+    func runsImmediately(_ command: String) -> Bool
+    func runImmediately(
+        _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
+    ) throws -> HandlerResult
     func run(
         _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
     ) async throws -> HandlerResult
@@ -43,11 +48,26 @@ package struct TypedVolatileKind<G: VolatileGrain>: VolatileKind {
         }
     }
 
+    package func runsImmediately(_ command: String) -> Bool {
+        if case .immediate = bodies[command] { true } else { false }
+    }
+
+    package func runImmediately(
+        _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
+    ) throws -> HandlerResult {
+        guard case .immediate(let body) = bodies[command] else {
+            throw OrchestraError.noHandler("command", command, of: "volatile grain \(G.type)", has: commands)
+        }
+        var copy = try grain.map(G.typed) ?? G()
+        let reply = try body(&copy, payload, &turn)
+        return HandlerResult(grain: copy, reply: reply)
+    }
+
     package func run(
         _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
     ) async throws -> HandlerResult {
-        guard let body = bodies[command] else {
-            throw OrchestraError.noHandler("command", command, of: "volatile grain \(G.type)", has: commands)
+        guard case .suspending(let body) = bodies[command] else {
+            return try runImmediately(command, payload, on: grain, turn: &turn)
         }
         var copy = try grain.map(G.typed) ?? G()
         let reply = try await body(&copy, payload, &turn)

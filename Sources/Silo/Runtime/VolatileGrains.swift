@@ -5,9 +5,10 @@ import Synchronization
 
 /// Runs the volatile grains of one partition while it is served.
 ///
-/// Their turns have tasks of their own, beside the partition's batches: a batch never waits for them, whatever they wait
-/// for. As with abandoned turns of durable grains, a turn that never ends cannot be awaited, so these tasks are not
-/// structured: this owns them, cancels those that it gives up, and forgets them when they end.
+/// A turn whose handler does not suspend runs where the call came in. The others have tasks of their own, beside the
+/// partition's batches: a batch never waits for them, whatever they wait for. As with abandoned turns of durable grains,
+/// a turn that never ends cannot be awaited, so these tasks are not structured: this owns them, cancels those that it
+/// gives up, and forgets them when they end.
 ///
 /// Answers from memory need the lease: while it is held, no other silo serves the partition, so there is one
 /// activation of a grain.
@@ -77,7 +78,7 @@ final class VolatileGrains: Sendable {
         let start = try withActivations { activations throws(OrchestraError) in
             try activations.add(call, at: now)
         }
-        if let start { begin(start, kind) }
+        if let start { beginHere(start, kind) }
         let reply = try await call.value()
         // If somebody else may have served the partition meanwhile, this is not the grain's answer.
         do throws(OrchestraError) {
@@ -145,49 +146,78 @@ final class VolatileGrains: Sendable {
 
     // MARK: Turns
 
+    /// Runs a turn at once, if its handler does not suspend. What waits behind it has other callers, and a task.
+    private func beginHere(_ start: VolatileActivations.Start, _ kind: any VolatileKind) {
+        guard kind.runsImmediately(start.call.request.method) else { return begin(start, kind) }
+        if let next = runImmediately(start, kind) { begin(next, kind) }
+    }
+
+    /// Runs a turn in a task, and those that wait behind it.
     private func begin(_ start: VolatileActivations.Start, _ kind: any VolatileKind) {
         state.withLock { $0.tasks[start.turn] = Task { await self.run(start, kind) } }
     }
 
     private func run(_ start: VolatileActivations.Start, _ kind: any VolatileKind) async {
+        var next: VolatileActivations.Start?
+        if kind.runsImmediately(start.call.request.method) {
+            next = runImmediately(start, kind)
+        } else {
+            var turn = makeTurn(start)
+            do {
+                let request = start.call.request
+                let result = try await kind.run(request.method, request.payload, on: start.value, turn: &turn)
+                next = finish(start, .success(result), turn)
+            } catch {
+                next = finish(start, .failure(error), turn)
+            }
+        }
+        if let next { begin(next, kind) }
+    }
+
+    private func runImmediately(
+        _ start: VolatileActivations.Start, _ kind: any VolatileKind
+    ) -> VolatileActivations.Start? {
+        var turn = makeTurn(start)
+        let request = start.call.request
+        let result = Result {
+            try kind.runImmediately(request.method, request.payload, on: start.value, turn: &turn)
+        }
+        return finish(start, result, turn)
+    }
+
+    private func makeTurn(_ start: VolatileActivations.Start) -> VolatileTurn {
         let request = start.call.request
         let calls = NestedCalls(
             next: context.calls, callers: request.callers + [request.grain], deadline: start.call.deadline,
             now: context.clocks.monotonic, traceParent: request.traceParent)
-        var turn = VolatileTurn(
+        return VolatileTurn(
             grain: request.grain, now: context.clocks.wall(), isNew: start.value == nil,
             traceParent: request.traceParent, cluster: ClusterClient(handler: calls))
-        let end: VolatileActivations.End
-        let answer: Result<[UInt8], OrchestraError>
-        do {
-            let result = try await kind.run(request.method, request.payload, on: start.value, turn: &turn)
-            end = turn.completes ? .completed : .changed(result.grain)
-            answer = .success(result.reply ?? [])
-        } catch {
-            end = .failed
-            answer = .failure(.ofHandler(error, grain: request.grain))
-        }
-        finish(start, end, answer, kind)
     }
 
+    /// - Returns: the next turn of the grain.
     private func finish(
-        _ start: VolatileActivations.Start, _ end: VolatileActivations.End, _ answer: Result<[UInt8], OrchestraError>,
-        _ kind: any VolatileKind
-    ) {
+        _ start: VolatileActivations.Start, _ result: Result<HandlerResult, any Error>, _ turn: VolatileTurn
+    ) -> VolatileActivations.Start? {
+        let end: VolatileActivations.End =
+            switch result {
+            case .success(let result): turn.completes ? .completed : .changed(result.grain)
+            case .failure: .failed
+            }
         let now = context.clocks.monotonic()
         let (counts, next) = state.withLock { state in
             state.tasks[start.turn] = nil
             return state.activations.finish(start, end, at: now)
         }
-        if let next { begin(next, kind) }
-        guard counts else { return }
+        guard counts else { return next }
         context.metrics.turns.increment()
-        switch answer {
-        case .success(let payload): start.call.succeed(GrainCallReply(version: 0, payload: payload))
+        switch result {
+        case .success(let result): start.call.succeed(GrainCallReply(version: 0, payload: result.reply ?? []))
         case .failure(let error):
             context.metrics.turnFailures.increment()
-            start.call.fail(error)
+            start.call.fail(.ofHandler(error, grain: start.call.request.grain))
         }
+        return next
     }
 
     // MARK: Ticks

@@ -21,11 +21,22 @@ struct Run: GrainCommand {
 }
 
 /// A volatile grain that runs errands.
+/// Its handler does not suspend.
+struct Note: GrainCommand {
+    typealias Reply = Int
+    var amount: Int
+    var refuses = false
+    var completes = false
+}
+
 struct Desk: VolatileGrain {
     static let type: GrainType = "desk"
     static let probe = Probe()
     /// Runs within turns that say `stop`, by key.
     static let stop = Locked<[String: @Sendable () async throws -> Void]>([:])
+
+    /// Runs within turns of ``Note``, by key.
+    static let meanwhile = Locked<[String: @Sendable () -> Void]>([:])
 
     var sum = 0
 
@@ -33,6 +44,14 @@ struct Desk: VolatileGrain {
         Command(Run.self) { desk, run, turn in
             probe.note("run \(turn.key) \(turn.isNew ? "new" : "old")")
             desk.sum += try await Desk.run(run.errand, &turn)
+            return desk.sum
+        }
+        Command(Note.self) { desk, note, turn in
+            probe.note("note \(turn.key) \(turn.isNew ? "new" : "old")")
+            desk.sum += note.amount
+            meanwhile.value[turn.key]?()
+            if note.refuses { throw Refusal() }
+            if note.completes { turn.complete() }
             return desk.sum
         }
         Query(Total.self) { desk, _ in desk.sum }
