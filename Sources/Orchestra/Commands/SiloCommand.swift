@@ -42,6 +42,7 @@ struct SiloCommand: AsyncParsableCommand {
         configuration.replicationFactor = Int16(context.configuration[ConfigurationKeys.topicReplication])
         configuration.workflowRetention = context.configuration[ConfigurationKeys.workflowRetention]
         configuration.limits.maximumSiloStateBytes = context.configuration[ConfigurationKeys.siloStateBytes]
+        configuration.restoreRate = context.configuration[ConfigurationKeys.siloRestoreRate]
         configuration.limits.idleTime = context.configuration[ConfigurationKeys.siloIdleTime]
         configuration.workflows = application.workflows
         let membership = try context.makeMembership(role: .silo, generation: generation, listen: address)

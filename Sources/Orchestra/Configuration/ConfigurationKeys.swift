@@ -108,6 +108,10 @@ enum ConfigurationKeys {
     static let siloStateBytes = ConfigurationKey<Int>.integer(
         "silo.state.limit.bytes", in: (1 << 20)...(1 << 40), default: 2 << 30, usedBy: ["up", "silo"],
         help: "How much state of grains a silo holds; beyond it takes no more work until there is room.")
+    static let siloRestoreRate = ConfigurationKey<Int>.integer(
+        "silo.restore.rate.bytes", in: 0...(1 << 40), default: 128 << 20, usedBy: ["up", "silo"],
+        help: "How many bytes of changelogs a silo reads a second when it takes partitions over or begins to follow "
+            + "them; 0: as fast as it can.")
     static let siloIdleTime = ConfigurationKey<Duration>.duration(
         "silo.idle.time", in: .seconds(1)...(.seconds(366 * 86_400)), default: "15m", usedBy: ["up", "silo"],
         help: "How long a grain that nobody calls stays at hand: a durable one decoded, a volatile one at all.")

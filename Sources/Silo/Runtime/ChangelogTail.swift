@@ -89,8 +89,13 @@ final class ChangelogTail: Sendable {
     // MARK: Reading
 
     /// Reads what is committed now. An open transaction may hide some of what stands before the present end.
-    func readAvailable() async throws {
-        repeat { try await readPage() } while shared.withLock { $0.position < 0 }
+    ///
+    /// - Parameter pace: how fast at most; `nil`: as fast as can be.
+    func readAvailable(at pace: RestorePace? = nil) async throws {
+        repeat {
+            let bytes = try await readPage()
+            await pace?.spend(bytes: bytes)
+        } while shared.withLock { $0.position < 0 }
     }
 
     /// Reads to the present end; waits for transactions that are still open there.
@@ -101,7 +106,10 @@ final class ChangelogTail: Sendable {
 
     /// Waits for the next records and reads them. A cancelled task that has taken records finishes with them, unless it
     /// has to wait for the registry.
-    func readPage() async throws {
+    ///
+    /// - Returns: how many bytes it was.
+    @discardableResult
+    func readPage() async throws -> Int {
         let events = try await intake.next(maximumRecords: ChangelogTail.pageSize)
         var items: [RestoredItem] = []
         var position: Int64 = -1
@@ -126,6 +134,7 @@ final class ChangelogTail: Sendable {
         if total / ChangelogTail.reportInterval > (total - count) / ChangelogTail.reportInterval {
             logger.info("reading the changelog", metadata: ["records": "\(total)"])
         }
+        return events.reduce(0) { $0 + $1.size }
     }
 
     // MARK: Decoding

@@ -26,6 +26,8 @@ struct PartitionContext: Sendable {
     var clocks: Clocks
     /// Bounds how many partitions restore at a time.
     var restoreGate: Gate
+    /// Bounds how fast they do; `nil`: as fast as can be.
+    var restorePace: RestorePace?
     /// Where turns run; `nil`: where Swift runs them.
     var executor: (any TaskExecutor)?
     var logger: Logger

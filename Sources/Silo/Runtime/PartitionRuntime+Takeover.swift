@@ -41,7 +41,7 @@ extension PartitionRuntime {
                 log: log, codec: context.origin.codec, clocks: context.clocks, logger: logger,
                 into: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits))
             shared.withLock { $0.tail = tail }
-            try await tail.readAvailable()
+            try await tail.readAvailable(at: context.restorePace)
             return tail
         }
     }

@@ -222,7 +222,10 @@ package final class Silo: Service, GrainCallHandler {
             retries: configuration.retries, succession: succession,
             calls: SiloCalls(silo: self), lease: lease, budget: budget,
             metrics: SiloMetrics(), clocks: configuration.clocks,
-            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)), executor: configuration.executor,
+            restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)),
+            restorePace: configuration.restoreRate > 0
+                ? RestorePace(bytesPerSecond: configuration.restoreRate, clocks: configuration.clocks) : nil,
+            executor: configuration.executor,
             logger: logger)
         return SiloPartitions(
             configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen }

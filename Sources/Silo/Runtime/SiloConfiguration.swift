@@ -22,6 +22,8 @@ package struct SiloConfiguration: Sendable {
     package var transactionTimeout = Duration.seconds(10)
     /// How many partitions restore at a time. Default: 4.
     package var concurrentRestores = 4
+    /// How many bytes of changelogs they read a second, all together; 0: as fast as they can. Default: 128 MiB.
+    package var restoreRate = 128 << 20
     /// How many other silos follow each partition's changelog, to take over faster. Default: 1.
     package var standbys = 1
     /// How much more than its fair share of partitions a silo may own, as a fraction. Default: 0.25.

@@ -44,7 +44,7 @@ final class PartitionBench: Sendable {
         nodeID: String = "silo-1", lane: TransactionLane? = nil, generation: Int64 = 1,
         succession: TestSuccession? = nil, lease: ServingLease? = nil, isNominated: Bool = true,
         workflows: [WorkflowDefinition] = [.summarize], calls: TestCalls = TestCalls(),
-        _ configure: (inout GrainLimits) -> Void = { _ in }
+        pace: RestorePace? = nil, _ configure: (inout GrainLimits) -> Void = { _ in }
     ) throws {
         (self.log, self.codec, self.clock, self.partition) = (log, codec, clock, partition)
         var limits = GrainLimits()
@@ -65,7 +65,7 @@ final class PartitionBench: Sendable {
             succession: succession ?? log.fencingSuccession, calls: calls,
             lease: lease ?? ServingLease(clocks: clock.clocks, isPermanent: true), budget: budget,
             metrics: SiloMetrics(),
-            clocks: clock.clocks, restoreGate: Gate(limit: 1), logger: logger)
+            clocks: clock.clocks, restoreGate: Gate(limit: 1), restorePace: pace, logger: logger)
         runtime = PartitionRuntime(
             partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
         calls.add(runtime, of: partition, partitioner)

@@ -20,7 +20,6 @@ struct Run: GrainCommand {
     init(_ errand: Errand) { self.errand = errand }
 }
 
-/// A volatile grain that runs errands.
 /// Its handler does not suspend.
 struct Note: GrainCommand {
     typealias Reply = Int
@@ -29,12 +28,12 @@ struct Note: GrainCommand {
     var completes = false
 }
 
+/// A volatile grain that runs errands.
 struct Desk: VolatileGrain {
     static let type: GrainType = "desk"
     static let probe = Probe()
     /// Runs within turns that say `stop`, by key.
     static let stop = Locked<[String: @Sendable () async throws -> Void]>([:])
-
     /// Runs within turns of ``Note``, by key.
     static let meanwhile = Locked<[String: @Sendable () -> Void]>([:])
 
