@@ -32,6 +32,7 @@ import Testing
         let configuration = try load()
         #expect(configuration[ConfigurationKeys.siloPartitions] == 16)
         #expect(configuration[ConfigurationKeys.dataDirectory] == ".orchestra")
+        #expect(configuration[ConfigurationKeys.siloRestoreRate] == 128 << 20)
         #expect(configuration.optional(ConfigurationKeys.kafkaBootstrapServers) == nil)
         #expect(configuration.source(of: ConfigurationKeys.siloPartitions) == "default")
     }

@@ -3,7 +3,7 @@ import Transport
 /// One entry of the table of keys: what may be configured, with which values, and who reads it.
 ///
 /// The type parameter is what a reader gets; the text form is what people write, in every source.
-struct ConfigurationKey<Value: Sendable>: Sendable {
+struct ConfigurationKey<Value: Sendable>: Sendable, DescribedKey {
     let description: ConfigurationKeyDescription
     /// Reads the text form; `nil` for a text that is not allowed.
     let parse: @Sendable (String) -> Value?
@@ -12,6 +12,11 @@ struct ConfigurationKey<Value: Sendable>: Sendable {
         self.description = description
         self.parse = parse
     }
+}
+
+/// A key of any type of value.
+protocol DescribedKey {
+    var description: ConfigurationKeyDescription { get }
 }
 
 /// What is known of a key without its value's type: enough to validate, list and explain it.

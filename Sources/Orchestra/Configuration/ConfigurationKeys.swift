@@ -1,21 +1,30 @@
 import Transport
 
+private let nodes = ["up", "broker", "silo", "agent", "gateway"]
+private let kafkaUsers = ["up", "silo", "agent", "gateway"]
+private let members = ["silo", "agent", "gateway", "member"]
+private let networkUsers = ["up", "silo", "agent", "gateway", "member", "call"]
+private let registryUsers = ["up", "silo", "agent", "gateway", "schemas"]
+
+@Sendable private func isNodeID(_ text: String) -> Bool {
+    (1...64).contains(text.utf8.count)
+        && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
+}
+
 /// The table of everything that can be configured. Flags, environment variables, `orchestra.json`, their validation
 /// and `orchestra config` are all made from it.
-enum ConfigurationKeys {
-    private static let nodes = ["up", "broker", "silo", "agent", "gateway"]
-    private static let kafkaUsers = ["up", "silo", "agent", "gateway"]
-    private static let members = ["silo", "agent", "gateway", "member"]
-    private static let networkUsers = ["up", "silo", "agent", "gateway", "member", "call"]
-    private static let registryUsers = ["up", "silo", "agent", "gateway", "schemas"]
+///
+/// Each stored property is a key. They are read as if they were static: `ConfigurationKeys.siloPartitions`.
+@dynamicMemberLookup
+struct ConfigurationKeys: Sendable {
 
     // MARK: Where things are
 
-    static let dataDirectory = ConfigurationKey<String>.text(
+    let dataDirectory = ConfigurationKey<String>.text(
         "data.dir", default: ".orchestra", allowed: "a directory; made if it does not exist",
         usedBy: nodes + ["run", "call", "schemas"],
         help: "Where a node keeps what must survive it: the local broker's database, logs, node generations.")
-    static let nodeID = ConfigurationKey<String>.text(
+    let nodeID = ConfigurationKey<String>.text(
         "node.id", allowed: "1 to 64 of the characters A-Z a-z 0-9 . _ -", usedBy: members,
         help: "The name of this node, unique in the cluster. Without it: the role and the host's name; under "
             + "`up` the role and a number.",
@@ -23,7 +32,7 @@ enum ConfigurationKeys {
 
     // MARK: Kafka and the registry
 
-    static let kafkaBootstrapServers = ConfigurationKey<String>.text(
+    let kafkaBootstrapServers = ConfigurationKey<String>.text(
         "kafka.bootstrap.servers", allowed: "host:port, or several separated by commas", usedBy: kafkaUsers,
         help: "The Kafka cluster. Without it `up` starts a local broker, and a single node expects one at "
             + "127.0.0.1:9092.",
@@ -31,120 +40,120 @@ enum ConfigurationKeys {
             text.split(separator: ",", omittingEmptySubsequences: false)
                 .allSatisfy { (HostAndPort(String($0))?.port ?? 0) > 0 }
         })
-    static let registryURL = ConfigurationKey<String>.url(
+    let topicReplication = ConfigurationKey<Int>.integer(
+        "kafka.topic.replication", in: -1...7, default: -1, usedBy: ["up", "silo"],
+        help: "The replication factor of topics that a silo creates; -1 takes the broker's default.")
+    let registryURL = ConfigurationKey<String>.url(
         "registry.url", usedBy: registryUsers,
         help: "The Confluent-compatible schema registry. Without it `up` starts a local one, and a single node "
             + "expects one at http://127.0.0.1:8081.")
-    static let registryUsername = ConfigurationKey<String>.text(
+    let registryUsername = ConfigurationKey<String>.text(
         "registry.username", usedBy: registryUsers, help: "The user for basic authentication at the registry.")
-    static let registryPassword = ConfigurationKey<String>.text(
+    let registryPassword = ConfigurationKey<String>.text(
         "registry.password", isSecret: true, usedBy: registryUsers,
         help: "The password for basic authentication at the registry.")
-    static let brokerListen = ConfigurationKey<HostAndPort>.address(
+    let brokerListen = ConfigurationKey<HostAndPort>.address(
         "broker.listen", default: "127.0.0.1:9092", usedBy: ["up", "broker"],
         help: "Where the local broker speaks Kafka's protocol.")
-    static let brokerFsync = ConfigurationKey<String>.choice(
+    let brokerFsync = ConfigurationKey<String>.choice(
         "broker.fsync", of: ["off", "on"], default: "off", usedBy: ["up", "broker"],
         help:
             "on: the local broker flushes each commit to the disk before it acknowledges, so that it survives a power "
             + "failure, and takes longer. off: what is acknowledged survives the end of the process, however violent.")
-    static let registryListen = ConfigurationKey<HostAndPort>.address(
+    let registryListen = ConfigurationKey<HostAndPort>.address(
         "registry.listen", default: "127.0.0.1:8081", usedBy: ["up", "broker"],
         help: "Where the local schema registry answers.")
 
     // MARK: Between nodes
 
-    static let clusterName = ConfigurationKey<String>.text(
+    let clusterName = ConfigurationKey<String>.text(
         "cluster.name", default: "orchestra", allowed: "1 to 100 bytes of text", usedBy: networkUsers,
         help: "The cluster that this node belongs to. Nodes of different clusters refuse each other.",
         isValid: { (1...100).contains($0.utf8.count) })
-    static let clusterSecret = ConfigurationKey<String>.text(
+    let clusterSecret = ConfigurationKey<String>.text(
         "cluster.secret", allowed: "at least \(ClusterSecret.minimumLength) bytes of text, the same on every node",
         isSecret: true, usedBy: networkUsers,
         help: "What nodes prove to each other that they know, without saying it. Without it whoever reaches a node's "
             + "port is let in. Better set as ORCHESTRA_CLUSTER_SECRET than as a flag.",
         isValid: { ClusterSecret($0) != nil })
-    static let clusterAdvertise = ConfigurationKey<HostAndPort>.optionalAddress(
+    let clusterAdvertise = ConfigurationKey<HostAndPort>.optionalAddress(
         "cluster.advertise", usedBy: members,
         help:
             "Where other nodes reach this one, if not where it listens: behind a port mapping. A node that listens on "
             + "0.0.0.0 tells the others the address of its first network interface without it.")
-    static let clusterSeeds = ConfigurationKey<[HostAndPort]>.optionalAddresses(
+    let clusterSeeds = ConfigurationKey<[HostAndPort]>.optionalAddresses(
         "cluster.seeds", usedBy: members,
         help: "Nodes through which this one finds the others; any that is up will do. A silo without seeds, or that "
             + "finds itself among them and nobody else, is the first of its cluster. Without it an agent tries "
             + "127.0.0.1:7600 and a gateway its gateway.silos.")
-    static let clusterJoinDNS = ConfigurationKey<[HostAndPort]>.optionalAddresses(
+    let clusterJoinDNS = ConfigurationKey<[HostAndPort]>.optionalAddresses(
         "cluster.join.dns", usedBy: members,
         help: "A name whose every address is a seed, as that of a headless service, with the nodes' common port. It "
             + "is looked up again with each attempt to join. It must list nodes before they are ready.")
-    static let clusterListen = ConfigurationKey<HostAndPort>.address(
+    let clusterListen = ConfigurationKey<HostAndPort>.address(
         "cluster.listen", default: "127.0.0.1:0", usedBy: ["agent", "gateway", "member"],
         help: "Where an agent or a gateway is reached by other nodes, which look whether it is alive; on several "
             + "machines 0.0.0.0:0 or a certain port. Silos use silo.listen.")
-    static let adminListen = ConfigurationKey<HostAndPort>.address(
+    let adminListen = ConfigurationKey<HostAndPort>.address(
         "admin.listen", default: "127.0.0.1:0", usedBy: ["silo", "agent", "member", "broker"],
         help:
             "Where a node that is no gateway answers GET /metrics, /v1/cluster/members, /health/live and /health/ready."
     )
-    static let clusterTLSCertificate = ConfigurationKey<String>.text(
+    let clusterTLSCertificate = ConfigurationKey<String>.text(
         "cluster.tls.certificate", allowed: "a PEM file", usedBy: networkUsers,
         help: "This node's certificate, for TLS between nodes; needs cluster.tls.key and cluster.tls.trust too.")
-    static let clusterTLSKey = ConfigurationKey<String>.text(
+    let clusterTLSKey = ConfigurationKey<String>.text(
         "cluster.tls.key", allowed: "a PEM file", usedBy: networkUsers, help: "The private key of that certificate.")
-    static let clusterTLSTrust = ConfigurationKey<String>.text(
+    let clusterTLSTrust = ConfigurationKey<String>.text(
         "cluster.tls.trust", allowed: "a PEM file", usedBy: networkUsers,
         help: "The certificates that sign those of this cluster's nodes. Both sides must show one.")
 
     // MARK: Roles
 
-    static let siloListen = ConfigurationKey<HostAndPort>.address(
+    let siloListen = ConfigurationKey<HostAndPort>.address(
         "silo.listen", default: "127.0.0.1:7600", usedBy: ["up", "silo"],
         help: "Where a silo takes calls from other nodes.")
-    static let siloPartitions = ConfigurationKey<Int>.integer(
+    let siloPartitions = ConfigurationKey<Int>.integer(
         "silo.partitions", in: 1...1024, default: 16, usedBy: ["up", "silo", "gateway"],
         help: "How many partitions the cluster's topics have. Fixed once they exist: a silo that finds another "
             + "count stops with an error.")
-    static let siloStateBytes = ConfigurationKey<Int>.integer(
+    let siloStateBytes = ConfigurationKey<Int>.integer(
         "silo.state.limit.bytes", in: (1 << 20)...(1 << 40), default: 2 << 30, usedBy: ["up", "silo"],
         help: "How much state of grains a silo holds; beyond it takes no more work until there is room.")
-    static let siloRestoreRate = ConfigurationKey<Int>.integer(
+    let siloRestoreRate = ConfigurationKey<Int>.integer(
         "silo.restore.rate.bytes", in: 0...(1 << 40), default: 128 << 20, usedBy: ["up", "silo"],
         help: "How many bytes of changelogs a silo reads a second when it takes partitions over or begins to follow "
             + "them; 0: as fast as it can.")
-    static let siloIdleTime = ConfigurationKey<Duration>.duration(
+    let siloIdleTime = ConfigurationKey<Duration>.duration(
         "silo.idle.time", in: .seconds(1)...(.seconds(366 * 86_400)), default: "15m", usedBy: ["up", "silo"],
         help: "How long a grain that nobody calls stays at hand: a durable one decoded, a volatile one at all.")
-    static let workflowRetention = ConfigurationKey<Duration>.duration(
+    let workflowRetention = ConfigurationKey<Duration>.duration(
         "silo.workflow.retention", in: .seconds(1)...(.seconds(366 * 86_400)), default: "7d", usedBy: ["up", "silo"],
         help: "How long a finished workflow can still be asked about.")
-    static let topicReplication = ConfigurationKey<Int>.integer(
-        "kafka.topic.replication", in: -1...7, default: -1, usedBy: ["up", "silo"],
-        help: "The replication factor of topics that a silo creates; -1 takes the broker's default.")
-    static let gatewayListen = ConfigurationKey<HostAndPort>.address(
+    let gatewayListen = ConfigurationKey<HostAndPort>.address(
         "gateway.listen", default: "127.0.0.1:8080", usedBy: ["up", "gateway"],
         help: "Where a gateway answers HTTP.")
-    static let gatewaySilos = ConfigurationKey<[HostAndPort]>.addresses(
+    let gatewaySilos = ConfigurationKey<[HostAndPort]>.addresses(
         "gateway.silos", default: "127.0.0.1:7600", usedBy: ["gateway"],
         help: "Silos to join through, and to ask about workflows until the gateway has joined. Not needed with "
             + "cluster.seeds or cluster.join.dns.")
-    static let agentConcurrency = ConfigurationKey<Int>.integer(
+    let agentConcurrency = ConfigurationKey<Int>.integer(
         "agent.concurrency", in: 1...1024, default: 8, usedBy: ["up", "agent"],
         help: "How many tasks one worker runs at the same time.")
-    static let agentModel = ConfigurationKey<String>.text(
+    let agentModel = ConfigurationKey<String>.text(
         "agent.model", allowed: "a model of the chat-completion server, or local", usedBy: ["up", "agent"],
         help: "The model that prompts go to. Without it OPENAI_MODEL, else the server's usual one; the built-in "
             + "model \"local\" if neither OPENAI_API_KEY nor OPENAI_BASE_URL is set.")
-    static let agentPrompts = ConfigurationKey<String>.text(
+    let agentPrompts = ConfigurationKey<String>.text(
         "agent.prompts", allowed: "a directory", usedBy: ["up", "agent"],
         help: "A folder of prompt functions, Plugin/Function/skprompt.txt, that adds to the built-in ones.")
 
     // MARK: Logs
 
-    static let logLevel = ConfigurationKey<String>.choice(
+    let logLevel = ConfigurationKey<String>.choice(
         "log.level", of: ["trace", "debug", "info", "notice", "warning", "error", "critical"], default: "info",
         usedBy: nodes, help: "The least severe log lines that are written.")
-    static let logFormat = ConfigurationKey<String>.choice(
+    let logFormat = ConfigurationKey<String>.choice(
         "log.format", of: ["human", "json"], default: "human", usedBy: nodes,
         help: "How log lines look: for people, or one JSON object a line.")
 
@@ -152,20 +161,13 @@ enum ConfigurationKeys {
     static let kafkaPropertyPrefix = "kafka.properties."
 
     /// Every key with a fixed name, in the order in which `orchestra config` prints them.
-    static let all: [ConfigurationKeyDescription] = [
-        dataDirectory.description, nodeID.description,
-        kafkaBootstrapServers.description, topicReplication.description,
-        registryURL.description, registryUsername.description, registryPassword.description,
-        brokerListen.description, brokerFsync.description, registryListen.description,
-        clusterName.description, clusterSecret.description, clusterAdvertise.description,
-        clusterSeeds.description, clusterJoinDNS.description, clusterListen.description, adminListen.description,
-        clusterTLSCertificate.description, clusterTLSKey.description, clusterTLSTrust.description,
-        siloListen.description, siloPartitions.description, siloStateBytes.description,
-        siloIdleTime.description, workflowRetention.description,
-        gatewayListen.description, gatewaySilos.description,
-        agentConcurrency.description, agentModel.description, agentPrompts.description,
-        logLevel.description, logFormat.description,
-    ]
+    static let all = Mirror(reflecting: table).children.compactMap { $0.value as? any DescribedKey }.map(\.description)
+
+    private static let table = ConfigurationKeys()
+
+    static subscript<Value>(dynamicMember key: KeyPath<ConfigurationKeys, ConfigurationKey<Value>>)
+        -> ConfigurationKey<Value>
+    { table[keyPath: key] }
 
     /// The description of a librdkafka property. Its values are librdkafka's to judge.
     static func kafkaProperty(_ name: String) -> ConfigurationKeyDescription {
@@ -174,10 +176,5 @@ enum ConfigurationKeys {
             name: name, fileType: .text, defaultText: nil, allowed: "what librdkafka's CONFIGURATION.md says",
             isSecret: secretWords.contains { name.contains($0) }, help: "A property of librdkafka.",
             usedBy: kafkaUsers, isAllowed: { _ in true })
-    }
-
-    @Sendable private static func isNodeID(_ text: String) -> Bool {
-        (1...64).contains(text.utf8.count)
-            && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
     }
 }

@@ -62,7 +62,7 @@ struct ResolvedConfiguration: Sendable {
     /// The value of a key that may be unset.
     func optional<Value>(_ key: ConfigurationKey<Value>) -> Value? {
         guard let setting = settings.first(where: { $0.description.name == key.description.name }) else {
-            preconditionFailure("\(key.description.name) is missing from ConfigurationKeys.all")
+            preconditionFailure("\(key.description.name) is no property of ConfigurationKeys")
         }
         return setting.text.map { text in
             guard let value = key.parse(text) else {
