@@ -38,6 +38,8 @@ struct ClientConfiguration: Sendable {
     var fixed: [String: String]
     /// The events that are returned by queues instead of callbacks (`RD_KAFKA_EVENT_…`).
     var events: Int32 = 0
+    /// Whether the end tells the consumer group; without that it does not wait for a coordinator that is away.
+    var leavesGroup = true
 
     init(_ base: KafkaConfiguration, role: Role, defaults: [String: String], fixed: [String: String]) {
         self.role = role
@@ -67,6 +69,9 @@ struct ClientConfiguration: Sendable {
         "statistics.interval.ms": "10000",
     ]
 
+    /// Defaults that came after librdkafka 2.0.2; older versions do without them.
+    private static let newerDefaults: Set = ["fetch.queue.backoff.ms"]
+
     /// The value in force of a property, if Orchestra or the user sets it.
     func value(of property: String) -> String? {
         fixed[property] ?? base.properties[property] ?? defaults[property]
@@ -81,7 +86,10 @@ struct ClientConfiguration: Sendable {
             throw EventLogError(kind: .fatal, name: "_CRIT_SYS_RESOURCE", message: "no memory for a configuration")
         }
         do throws(EventLogError) {
-            for layer in [defaults, base.properties, fixed] {
+            let known = defaults.filter { name, _ in
+                !ClientConfiguration.newerDefaults.contains(name) || ClientConfiguration.isKnown(name, to: native)
+            }
+            for layer in [known, base.properties, fixed] {
                 for (name, value) in layer.sorted(by: { $0.key < $1.key }) {
                     try ClientConfiguration.set(name, to: value, in: native)
                 }
@@ -106,6 +114,11 @@ struct ClientConfiguration: Sendable {
                 kind: .badConfiguration, name: "_INVALID_ARG",
                 message: "the Kafka property \(name) cannot be set: \(reason)", nextStep: "remove \(name)")
         }
+    }
+
+    private static func isKnown(_ name: String, to native: OpaquePointer) -> Bool {
+        var size = 0
+        return rd_kafka_conf_get(native, name, nil, &size) == RD_KAFKA_CONF_OK
     }
 
     private static func set(_ name: String, to value: String, in native: OpaquePointer) throws(EventLogError) {

@@ -42,6 +42,7 @@ final class ClientHandle: Sendable {
     /// For messages: which client this is.
     let name: String
     let bootstrapServers: String
+    private let leavesGroup: Bool
 
     /// - Parameters:
     ///   - configuration: all properties.
@@ -69,6 +70,7 @@ final class ClientHandle: Sendable {
         }
         self.observer = observer
         self.name = name
+        leavesGroup = configuration.leavesGroup
         self.bootstrapServers = configuration.base.bootstrapServers
         raw = created
         mainQueue = rd_kafka_queue_get_main(created)
@@ -127,17 +129,24 @@ final class ClientHandle: Sendable {
     func useWithMainQueue<Value>(
         _ body: (_ handle: OpaquePointer, _ mainQueue: OpaquePointer) -> Value
     ) throws(EventLogError) -> Value {
+        let handle = try enter()
+        defer { leave() }
+        return body(handle, mainQueue)
+    }
+
+    /// Begins a use that outlasts a call; the client exists until ``leave()``.
+    func enter() throws(EventLogError) -> OpaquePointer {
         let entered = state.withLock { state in
             if state.isClosing { return false }
             state.users += 1
             return true
         }
         guard entered else { throw .closed(name) }
-        defer { leave() }
-        return body(raw, mainQueue)
+        return raw
     }
 
-    private func leave() {
+    /// Ends what ``enter()`` began.
+    func leave() {
         let isLast = state.withLock { state in
             state.users -= 1
             return state.isClosing && state.users == 0
@@ -202,7 +211,7 @@ final class ClientHandle: Sendable {
 
     private func destroy() {
         rd_kafka_queue_destroy(mainQueue)
-        rd_kafka_destroy(raw)
+        rd_kafka_destroy_flags(raw, leavesGroup ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
         let closers = state.withLock { state in
             state.isDestroyed = true
             state.finalJob = nil

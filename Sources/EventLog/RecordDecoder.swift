@@ -133,6 +133,8 @@ extension ClientConfiguration {
         "queued.max.messages.kbytes": "16384",
         "fetch.message.max.bytes": "1048576",
         "fetch.max.bytes": "8388608",
+        // How soon a queue that was full is looked at again; for versions without this property see `FetchNudge`.
+        "fetch.queue.backoff.ms": "10",
     ]
 
     /// What no consumer of this module does: commit by itself, or guess where to start.

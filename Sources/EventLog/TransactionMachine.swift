@@ -143,6 +143,13 @@ struct TransactionMachine {
 }
 
 extension EventLogError {
+    /// The same failure, with what it happened in.
+    func during(_ circumstance: String) -> EventLogError {
+        var copy = self
+        copy.message += "; in \(circumstance)"
+        return copy
+    }
+
     /// The same failure, sorted differently.
     func with(_ kind: Kind) -> EventLogError {
         var copy = self

@@ -3,22 +3,13 @@ package import Logging
 internal import OrchestraCore
 internal import Synchronization
 
-/// What one transaction writes: records, and how far the inputs that caused them have been read.
-package struct TransactionBatch: Sendable {
-    package var records: [ProducerRecord]
-    /// For each input partition the next offset to read; committed for `groupID` with the records.
-    package var offsets: [TopicPartition: Int64]
-    package var groupID: String
-
-    package init(records: [ProducerRecord], offsets: [TopicPartition: Int64] = [:], groupID: String) {
-        self.records = records
-        self.offsets = offsets
-        self.groupID = groupID
-    }
-}
-
-/// Writes batches of records and input offsets that become visible together or not at all, and proves ownership: of
-/// all producers with one transactional id only the one that initialized last can commit.
+/// Writes batches of records that become visible together or not at all, and proves ownership: of all producers with
+/// one transactional id only the one that initialized last can commit.
+///
+/// A consumer group's offsets can not go along: `rd_kafka_send_offsets_to_transaction` of all versions so far ignores
+/// its time-out and blocks for as long as the group's coordinator is away (librdkafka issue 5456), and with it
+/// everything that waits for a commit. Who needs exactly-once writes its positions as a record of the batch;
+/// ``GroupOffsetWriter`` tells a group what only tools look at.
 ///
 /// Use: ``initialize(timeout:)`` once, then ``commit(_:)`` one batch after the other. `TransactionMachine` has the
 /// states and their transitions. All calls of librdkafka are made by the client's own thread; since that thread also
@@ -87,9 +78,9 @@ package final class TransactionalProducer: Sendable {
     ///   `tooLarge`, `unknownTopic`: the same, but the batch must change; `fenced`: certainly not committed, and this
     ///   producer is over; `outcomeUnknown`: it may have been committed, and this producer is over; `fatal`: not
     ///   committed, and this producer is over; `retriable`: it is not initialized, or busy; `closed`.
-    package func commit(_ batch: TransactionBatch) async throws(EventLogError) {
-        guard !batch.records.isEmpty || !batch.offsets.isEmpty else { return }
-        try await client.run { [transactions] in transactions.commit($0, batch) }
+    package func commit(_ records: [ProducerRecord]) async throws(EventLogError) {
+        guard !records.isEmpty else { return }
+        try await client.run { [transactions] in transactions.commit($0, records) }
     }
 
     /// Waits for a commit under way, then ends. What was not committed is aborted by the next owner's `initialize`.
@@ -189,18 +180,17 @@ private final class Transactions: Sendable {
         }.map { enter(.ready) }
     }
 
-    func commit(_ handle: OpaquePointer, _ batch: TransactionBatch) -> Result<Void, EventLogError> {
+    func commit(_ handle: OpaquePointer, _ records: [ProducerRecord]) -> Result<Void, EventLogError> {
         if let refusal = machine.withLock({ $0.refusal() }) { return .failure(refusal) }
         let deadline = ContinuousClock.now + timeout
-        if let refusal = check(handle, batch, deadline: deadline) { return .failure(refusal) }
+        if let refusal = check(handle, records, deadline: deadline) { return .failure(refusal) }
         deliveries.reset()
-        let step = Step(what: "committing", deadline: deadline, expected: batch.records.count)
+        let step = Step(what: "committing", deadline: deadline, expected: records.count)
         return perform(handle, step) { rd_kafka_begin_transaction(handle) }
             .flatMap {
                 enter(.inTransaction)
-                return produce(handle, batch, step)
+                return produce(handle, records, step)
             }
-            .flatMap { sendOffsets(handle, batch, step) }
             .flatMap {
                 enter(.committing)
                 return perform(handle, step) { rd_kafka_commit_transaction(handle, milliseconds(until: deadline)) }
@@ -213,9 +203,9 @@ private final class Transactions: Sendable {
     /// coordinator of partitions whose registration is still under way, so that their transaction stays open until it
     /// times out and fences its own producer.
     private func check(
-        _ handle: OpaquePointer, _ batch: TransactionBatch, deadline: ContinuousClock.Instant
+        _ handle: OpaquePointer, _ records: [ProducerRecord], deadline: ContinuousClock.Instant
     ) -> EventLogError? {
-        for record in batch.records {
+        for record in records {
             guard record.size <= maximumRecordSize else {
                 return EventLogError(
                     RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, record.description,
@@ -241,9 +231,9 @@ private final class Transactions: Sendable {
     }
 
     private func produce(
-        _ handle: OpaquePointer, _ batch: TransactionBatch, _ step: Step
+        _ handle: OpaquePointer, _ records: [ProducerRecord], _ step: Step
     ) -> Result<Void, EventLogError> {
-        for record in batch.records {
+        for record in records {
             var code = record.produce(to: handle, topics: topics, opaque: nil)
             // A batch larger than librdkafka's queue: it drains while its reports are served.
             while code == RD_KAFKA_RESP_ERR__QUEUE_FULL, ContinuousClock.now < step.deadline {
@@ -269,19 +259,6 @@ private final class Transactions: Sendable {
         }
         return CallFailure(
             code: code, message: "\(record): \(String(cString: rd_kafka_err2str(code)))", requiresAbort: true)
-    }
-
-    private func sendOffsets(
-        _ handle: OpaquePointer, _ batch: TransactionBatch, _ step: Step
-    ) -> Result<Void, EventLogError> {
-        guard !batch.offsets.isEmpty else { return .success(()) }
-        let metadata = rd_kafka_consumer_group_metadata_new(batch.groupID)
-        defer { rd_kafka_consumer_group_metadata_destroy(metadata) }
-        return PartitionList.with(batch.offsets) { offsets in
-            perform(handle, step) {
-                rd_kafka_send_offsets_to_transaction(handle, offsets, metadata, milliseconds(until: step.deadline))
-            }
-        }
     }
 
     /// Makes a call until it succeeds or the machine says that it is over.
@@ -318,6 +295,7 @@ private final class Transactions: Sendable {
             return perform(handle, abortStep) {
                 rd_kafka_abort_transaction(handle, milliseconds(until: abortStep.deadline))
             }
+            .mapError { $0.during("an abort because of: \(error.message)") }
             .flatMap {
                 enter(.ready)
                 return .failure(error)

@@ -8,13 +8,9 @@ struct BrokerTests {
     private let partition = TopicPartition(topic: "t", partition: 0)
     private let topic = TopicSpecification(name: "t", partitions: 4)
 
-    private func batch(_ values: String..., offset: Int64 = 1) -> TransactionBatch {
-        TransactionBatch(
-            records: values.map { .text($0, to: "t") }, offsets: [TopicPartition(topic: "t", partition: 3): offset],
-            groupID: "g")
-    }
+    private func batch(_ values: String...) -> [ProducerRecord] { values.map { .text($0, to: "t") } }
 
-    private func failure(_ producer: TransactionalProducer, _ batch: TransactionBatch) async -> EventLogError? {
+    private func failure(_ producer: TransactionalProducer, _ batch: [ProducerRecord]) async -> EventLogError? {
         await #expect(throws: EventLogError.self) { try await producer.commit(batch) }
     }
 
@@ -69,13 +65,12 @@ struct BrokerTests {
             try await producer.initialize(timeout: .seconds(10))
             try await producer.commit(batch("a", "b"))
             var large = batch("lost")
-            large.records.append(
+            large.append(
                 ProducerRecord(topic: "t", partition: 0, key: nil, value: [UInt8](repeating: 1, count: 5_000_000)))
             #expect(await failure(producer, large)?.kind == .tooLarge)
-            let nowhere = TransactionBatch(
-                records: [.text("lost", to: "t"), .text("lost", to: "nowhere")], groupID: "g")
+            let nowhere: [ProducerRecord] = [.text("lost", to: "t"), .text("lost", to: "nowhere")]
             #expect(await failure(producer, nowhere)?.kind == .unknownTopic)
-            try await producer.commit(batch("c", offset: 9))
+            try await producer.commit(batch("c"))
             #expect(try await all(broker, .readCommitted) == ["a", "b", "c"])
 
             // The end of the partition counts control markers, which are never delivered.
@@ -91,8 +86,18 @@ struct BrokerTests {
             await admin.close()
             await consumer.close()
             await producer.close()
+        }
+    }
 
-            // The offsets of the last commit are the group's.
+    @Test func aGroupBeginsAtTheOffsetsThatItWasTold() async throws {
+        try await TestBroker.with { broker in
+            try await broker.create(topic)
+            let writer = try GroupOffsetWriter(await broker.configuration(), groupID: "g", logger: quiet)
+            for offset in [Int64(4), 9] {
+                try await writer.commit(
+                    [TopicPartition(topic: "t", partition: 3): offset, partition: 1], timeout: .seconds(10))
+            }
+            await writer.close()
             let member = try GroupConsumer(
                 await broker.configuration(), groupID: "g", topics: ["t"], logger: quiet)
             let plain = try Producer(await broker.configuration(), logger: quiet)

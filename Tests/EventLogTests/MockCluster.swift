@@ -38,9 +38,13 @@ final class MockCluster: @unchecked Sendable {
         orchestra_mock_fail_requests(cluster, requests.rawValue, count, code)
     }
 
-    /// Takes the broker away, or brings it back.
-    func setBrokerIsUp(_ isUp: Bool) {
-        if isUp { rd_kafka_mock_broker_set_up(cluster, 1) } else { rd_kafka_mock_broker_set_down(cluster, 1) }
+    /// Takes a broker away, or brings it back.
+    func setBrokerIsUp(_ isUp: Bool, _ broker: Int32 = 1) {
+        if isUp { rd_kafka_mock_broker_set_up(cluster, broker) } else { rd_kafka_mock_broker_set_down(cluster, broker) }
+    }
+
+    func setCoordinator(ofGroup group: String, broker: Int32) {
+        rd_kafka_mock_coordinator_set(cluster, "group", group, broker)
     }
 
     func setRoundTripTime(milliseconds: Int32) {
@@ -53,7 +57,6 @@ final class MockCluster: @unchecked Sendable {
         case initProducerId = 22
         case addPartitionsToTxn = 24
         case endTxn = 26
-        case txnOffsetCommit = 28
     }
 }
 

@@ -11,13 +11,9 @@ struct TransactionalProducerTests {
             cluster.configuration(), transactionalID: "owner-0", transactionTimeout: timeout, logger: quiet)
     }
 
-    private func batch(_ values: String...) -> TransactionBatch {
-        TransactionBatch(
-            records: values.map { .text($0, to: "t") }, offsets: [TopicPartition(topic: "t", partition: 1): 4],
-            groupID: "g")
-    }
+    private func batch(_ values: String...) -> [ProducerRecord] { values.map { .text($0, to: "t") } }
 
-    private func failure(_ producer: TransactionalProducer, _ batch: TransactionBatch) async -> EventLogError? {
+    private func failure(_ producer: TransactionalProducer, _ batch: [ProducerRecord]) async -> EventLogError? {
         await #expect(throws: EventLogError.self) { try await producer.commit(batch) }
     }
 
@@ -26,7 +22,7 @@ struct TransactionalProducerTests {
         let producer = try producer(cluster)
         #expect(await failure(producer, batch("early"))?.kind == .retriable)
         try await producer.initialize(timeout: .seconds(10))
-        try await producer.commit(TransactionBatch(records: [], groupID: "g"))
+        try await producer.commit([])
         for index in 0..<20 { try await producer.commit(batch("\(index)")) }
         #expect(producer.isUsable)
 
@@ -44,7 +40,6 @@ struct TransactionalProducerTests {
         let producer = try producer(cluster)
         try await producer.initialize(timeout: .seconds(20))
         cluster.failNext(2, requests: .addPartitionsToTxn, with: RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS)
-        cluster.failNext(2, requests: .txnOffsetCommit, with: RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS)
         try await producer.commit(batch("a"))
         cluster.failNext(2, requests: .endTxn, with: RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS)
         try await producer.commit(batch("b"))
@@ -66,7 +61,7 @@ struct TransactionalProducerTests {
         let producer = try producer(cluster)
         try await producer.initialize(timeout: .seconds(10))
         var large = batch("a")
-        large.records.append(
+        large.append(
             ProducerRecord(topic: "t", partition: 1, key: nil, value: [UInt8](repeating: 0, count: 5_000_000)))
         let error = await failure(producer, large)
         #expect(error?.kind == .tooLarge)

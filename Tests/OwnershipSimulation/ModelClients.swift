@@ -41,7 +41,7 @@ final class ModelProducer: TransactionSink, @unchecked Sendable {
     }
 
     func commit(_ batch: TransactionBatch) async throws(EventLogError) {
-        guard !batch.records.isEmpty || !batch.offsets.isEmpty else { return }
+        guard !batch.records.isEmpty else { return }
         guard phase == .ready, !host.isDead else { throw refusal }
         number += 1
         let deadline = host.world.time + kafka.transactionTimeout
@@ -211,6 +211,9 @@ final class ModelLog: SiloLog, @unchecked Sendable {
     func openHeartbeats() async throws(EventLogError) -> any IntakeSource {
         ModelIntake([TopicPartition(topic: Topics.silos, partition: 0): 0], isCommitted: false, on: host, kafka)
     }
+
+    /// The group's offsets are for tools, of which there are none here.
+    func commitOffsets(_ offsets: [TopicPartition: Int64]) async throws(EventLogError) {}
 
     func partition(_ partition: Int32, lane: TransactionLane) -> any PartitionLog {
         ModelPartitionLog(log: self, lane: lane, partition: partition)

@@ -58,7 +58,7 @@ struct SeededGenerator: RandomNumberGenerator {
                 [Counter.self], codec: codec, limits: limits, workflows: try WorkflowCatalog([], retention: .zero))
             let partitioner = try Partitioner(partitionCount: 1)
             origin = BatchOrigin(
-                partition: 0, partitioner: partitioner, nodeID: "n", groupID: "g", limits: limits, codec: codec)
+                partition: 0, partitioner: partitioner, nodeID: "n", limits: limits, codec: codec)
             preparation = RecordPreparation(catalog: catalog, partitioner: partitioner, partition: 0, codec: codec)
             state = PartitionState(knownTypes: [Counter.type], limits: limits)
         }

@@ -116,7 +116,7 @@ private final class RivalSilo: Sendable {
     init(_ name: String, _ generation: Int64, _ log: MemoryLog, _ codec: TestCodec, _ clock: TestClock) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let lane = TransactionLane(groupID: "group", clocks: clock.clocks, logger: logger) { log.makeProducer(name) }
+        let lane = TransactionLane(logger: logger) { log.makeProducer(name) }
         self.lane = lane
         partitions = try (0..<2).map { partition in
             try PartitionBench(

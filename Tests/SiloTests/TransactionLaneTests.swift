@@ -12,12 +12,13 @@ import Testing
         let clock = TestClock()
         let lane: TransactionLane
         let endings = Locked<[EventLogError]>([])
+        let committed = Locked<[TransactionBatch]>([])
 
         init() {
             var logger = Logger(label: "test")
             logger.logLevel = .critical
-            let log = log
-            lane = TransactionLane(groupID: "group", clocks: clock.clocks, logger: logger) {
+            let (log, committed) = (log, committed)
+            lane = TransactionLane(logger: logger, didCommit: { batch in committed.use { $0.append(batch) } }) {
                 log.makeProducer("silo-1")
             }
             let endings = endings
@@ -46,7 +47,7 @@ import Testing
         func batch(_ partition: Int32, _ text: String = "x", offset: Int64? = nil) -> TransactionBatch {
             let record = ProducerRecord(topic: "t", partition: partition, key: nil, value: Array(text.utf8))
             let place = TopicPartition(topic: "in", partition: partition)
-            return TransactionBatch(records: [record], offsets: offset.map { [place: $0] } ?? [:], groupID: "group")
+            return TransactionBatch(records: [record], offsets: offset.map { [place: $0] } ?? [:])
         }
 
         /// The errors of batches that are queued behind one that has begun, and so share a transaction.
@@ -157,33 +158,25 @@ import Testing
         }
     }
 
-    @Test func theGroupLearnsOffsetsNowAndThen() async throws {
+    @Test func whatHasCommittedIsToldWithItsPositions() async throws {
         try await Bench().run { bench in
             let (one, two) = (try await bench.sink(), try await bench.sink())
             try await one.commit(bench.batch(1, offset: 10))
             try await two.commit(bench.batch(2, offset: 20))
-            #expect(bench.log.commits.count { !$0.offsets.isEmpty } == 0, "each would cost two requests more")
-            bench.clock.advance(.seconds(6))
-            try await one.commit(bench.batch(1, offset: 11))
-            #expect(bench.log.commits.last?.offsets == [place(1): 11, place(2): 20])
-            try await two.commit(bench.batch(2, offset: 21))
-            #expect(bench.log.commits.last?.offsets == [:])
-            bench.clock.advance(.seconds(6))
-            bench.lane.tick(at: bench.clock.monotonic)
-            try await eventually("an idle silo's offsets are committed too") {
-                bench.log.commits.last?.offsets == [place(2): 21]
-            }
+            #expect(bench.committed.value.map(\.offsets) == [[place(1): 10], [place(2): 20]])
+            bench.log.fence("silo-1")
+            #expect(await kind { try await two.commit(bench.batch(2, offset: 21)) } == .fenced)
+            #expect(bench.committed.value.count == 2)
         }
     }
 
-    @Test func theEndCommitsTheLastOffsets() async throws {
+    @Test func afterTheEndNothingIsCommitted() async throws {
         let bench = Bench()
         let sink = bench.lane.makeSink()
         try await bench.run { bench in
             try await sink.initialize(timeout: .seconds(1))
-            try await sink.commit(bench.batch(1, offset: 10))
+            try await sink.commit(bench.batch(1))
         }
-        #expect(bench.log.commits.last?.offsets == [place(1): 10])
         await expect(.fenced) { try await sink.commit(bench.batch(1)) }
         await expect(.closed) { try await sink.initialize(timeout: .seconds(1)) }
     }

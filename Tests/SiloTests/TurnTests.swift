@@ -27,7 +27,6 @@ import Testing
         #expect(batch.records.first?.key == Array("counter/a".utf8))
         #expect(batch.records.last?.key == Array("\0progress".utf8), "progress is part of every transaction")
         #expect(batch.offsets[TopicPartition(topic: "orders", partition: 0)] == 1)
-        #expect(batch.groupID == "group")
     }
 
     @Test func theClaimComesFirst() async throws {

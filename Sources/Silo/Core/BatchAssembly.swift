@@ -8,18 +8,15 @@ package struct BatchOrigin: Sendable {
     package var partition: Int32
     package var partitioner: Partitioner
     package var nodeID: String
-    package var groupID: String
     package var limits: GrainLimits
     package var codec: any RecordCoding
 
     package init(
-        partition: Int32, partitioner: Partitioner, nodeID: String, groupID: String, limits: GrainLimits,
-        codec: any RecordCoding
+        partition: Int32, partitioner: Partitioner, nodeID: String, limits: GrainLimits, codec: any RecordCoding
     ) {
         self.partition = partition
         self.partitioner = partitioner
         self.nodeID = nodeID
-        self.groupID = groupID
         self.limits = limits
         self.codec = codec
     }
@@ -83,7 +80,7 @@ package struct BatchOutput: Sendable {
         for (topic, offset) in positions {
             offsets[TopicPartition(topic: topic, partition: origin.partition)] = offset
         }
-        transaction = TransactionBatch(records: records, offsets: offsets, groupID: origin.groupID)
+        transaction = TransactionBatch(records: records, offsets: offsets)
     }
 
     private mutating func take(

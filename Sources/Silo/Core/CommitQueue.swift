@@ -14,26 +14,15 @@ package struct QueuedCommit: Sendable {
     }
 }
 
-/// What a silo's partitions want committed, and which of their input offsets the consumer group has yet to learn; a
-/// value, without I/O.
-///
-/// The group's offsets are only for tools (`\0progress` is the authority, see ``PartitionRuntime``), and adding them to
-/// a transaction takes two more requests. So they are kept here and go along once in a while.
+/// What a silo's partitions want committed; a value, without I/O.
 package struct CommitQueue: Sendable {
     /// How much one transaction holds at most, unless a single batch holds more: so it is over soon.
     package static let maximumRecords = 10_000
     package static let maximumBytes = 8 * 1_024 * 1_024
 
     private var waiting: [QueuedCommit] = []
-    private var offsets: [TopicPartition: Int64] = [:]
-    private var lastOffsets: ContinuousClock.Instant
-    private let offsetInterval: Duration
 
-    /// - Parameter offsetInterval: how old the consumer group's offsets may be.
-    package init(offsetInterval: Duration, at instant: ContinuousClock.Instant) {
-        self.offsetInterval = offsetInterval
-        lastOffsets = instant
-    }
+    package init() {}
 
     package var isEmpty: Bool { waiting.isEmpty }
     package var count: Int { waiting.count }
@@ -59,43 +48,14 @@ package struct CommitQueue: Sendable {
         return waiting
     }
 
-    /// Whether offsets have waited for their time without a transaction to go with.
-    package func hasDueOffsets(at instant: ContinuousClock.Instant) -> Bool {
-        waiting.isEmpty && !offsets.isEmpty && instant - lastOffsets >= offsetInterval
-    }
-
     /// One transaction of several batches.
-    ///
-    /// - Parameter isLast: the offsets go along whatever the time.
-    package func merged(
-        _ commits: [QueuedCommit], groupID: String, at instant: ContinuousClock.Instant, isLast: Bool = false
-    ) -> TransactionBatch {
-        var result = TransactionBatch(records: [], groupID: groupID)
-        if commits.count == 1 {
-            result.records = commits[0].batch.records
-        } else {
-            result.records.reserveCapacity(commits.reduce(0) { $0 + $1.batch.records.count })
-            for commit in commits { result.records += commit.batch.records }
-        }
-        if isLast || instant - lastOffsets >= offsetInterval {
-            result.offsets = offsets
-            for commit in commits { result.offsets.merge(commit.batch.offsets) { _, later in later } }
+    package static func merged(_ commits: [QueuedCommit]) -> TransactionBatch {
+        guard var result = commits.first?.batch else { return TransactionBatch(records: []) }
+        result.records.reserveCapacity(commits.reduce(0) { $0 + $1.batch.records.count })
+        for commit in commits.dropFirst() {
+            result.records += commit.batch.records
+            result.offsets.merge(commit.batch.offsets) { _, later in later }
         }
         return result
-    }
-
-    /// Takes note that a transaction with nothing but offsets has failed: they wait once more.
-    package mutating func postponeOffsets(at instant: ContinuousClock.Instant) { lastOffsets = instant }
-
-    /// Takes note that a transaction made by ``merged(_:groupID:at:isLast:)`` has committed.
-    package mutating func didCommit(
-        _ commits: [QueuedCommit], as transaction: TransactionBatch, at instant: ContinuousClock.Instant
-    ) {
-        guard transaction.offsets.isEmpty else {
-            offsets = [:]
-            lastOffsets = instant
-            return
-        }
-        for commit in commits { offsets.merge(commit.batch.offsets) { _, later in later } }
     }
 }

@@ -25,7 +25,6 @@ final class Heartbeats: Sendable {
     private let generation: Int64
     private let interval: Duration
     private let sink: any TransactionSink
-    private let groupID: String
     private let open: @Sendable () async throws(EventLogError) -> any IntakeSource
     private let codec: any RecordCoding
     private let lease: ServingLease
@@ -45,7 +44,6 @@ final class Heartbeats: Sendable {
         silo = configuration.nodeID
         generation = configuration.generation
         interval = configuration.heartbeatInterval
-        groupID = configuration.groupID
         clocks = configuration.clocks
         self.sink = sink
         self.open = open
@@ -132,7 +130,7 @@ final class Heartbeats: Sendable {
         }
         let record = ProducerRecord(
             topic: Topics.silos, partition: 0, key: Array(silo.utf8), value: value)
-        try await sink.commit(TransactionBatch(records: [record], groupID: groupID))
+        try await sink.commit(TransactionBatch(records: [record]))
         lease.renew(sentAt: sentAt)
     }
 

@@ -29,7 +29,6 @@ package protocol IntakeSource: Sendable {
     func close() async
 }
 
-extension TransactionalProducer: TransactionSink {}
 extension Intake: IntakeSource {}
 
 /// What a silo needs of Kafka. ``KafkaSiloLog`` is the real one; the simulation brings a model.
@@ -42,6 +41,8 @@ package protocol SiloLog: Sendable {
     /// Reads the heartbeats of all silos from the beginning; uncommitted records too: a heartbeat that was aborted is a
     /// sign of life all the same, and the open transaction of a silo that hangs must not hide the others.
     func openHeartbeats() async throws(EventLogError) -> any IntakeSource
+    /// Tells the silos' consumer group how far partitions have been read.
+    func commitOffsets(_ offsets: [TopicPartition: Int64]) async throws(EventLogError)
     /// - Parameter lane: what the partition commits through.
     func partition(_ partition: Int32, lane: TransactionLane) -> any PartitionLog
     func close() async
@@ -55,6 +56,7 @@ struct KafkaSiloLog: SiloLog {
     private let inputs: PartitionConsumer
     private let changelogs: PartitionConsumer
     private let heartbeats: PartitionConsumer
+    private let groupOffsets: GroupOffsetWriter
 
     init(_ configuration: SiloConfiguration, logger: Logger) throws {
         self.configuration = configuration
@@ -63,6 +65,7 @@ struct KafkaSiloLog: SiloLog {
         inputs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
         changelogs = try PartitionConsumer(configuration.kafka, isolation: .readCommitted, logger: logger)
         heartbeats = try PartitionConsumer(configuration.kafka, isolation: .readUncommitted, logger: logger)
+        groupOffsets = try GroupOffsetWriter(configuration.kafka, groupID: configuration.groupID, logger: logger)
     }
 
     func create(_ topics: [TopicSpecification]) async throws(EventLogError) {
@@ -74,13 +77,18 @@ struct KafkaSiloLog: SiloLog {
     }
 
     func makeProducer(_ transactionalID: String) throws(EventLogError) -> any TransactionSink {
-        try TransactionalProducer(
-            configuration.kafka, transactionalID: transactionalID,
-            transactionTimeout: configuration.transactionTimeout, logger: logger)
+        KafkaTransactions(
+            producer: try TransactionalProducer(
+                configuration.kafka, transactionalID: transactionalID,
+                transactionTimeout: configuration.transactionTimeout, logger: logger))
     }
 
     func openHeartbeats() async throws(EventLogError) -> any IntakeSource {
         try await heartbeats.open([TopicPartition(topic: Topics.silos, partition: 0): .beginning])
+    }
+
+    func commitOffsets(_ offsets: [TopicPartition: Int64]) async throws(EventLogError) {
+        try await groupOffsets.commit(offsets, timeout: .seconds(3))
     }
 
     func partition(_ partition: Int32, lane: TransactionLane) -> any PartitionLog {
@@ -89,11 +97,20 @@ struct KafkaSiloLog: SiloLog {
     }
 
     func close() async {
+        await groupOffsets.close()
         await heartbeats.close()
         await inputs.close()
         await changelogs.close()
         await admin.close()
     }
+}
+
+private struct KafkaTransactions: TransactionSink {
+    let producer: TransactionalProducer
+
+    func initialize(timeout: Duration) async throws(EventLogError) { try await producer.initialize(timeout: timeout) }
+    func commit(_ batch: TransactionBatch) async throws(EventLogError) { try await producer.commit(batch.records) }
+    func close() async { await producer.close() }
 }
 
 private struct KafkaPartitionLog: PartitionLog {

@@ -165,7 +165,7 @@ extension PartitionRuntime {
         let records = claims.sorted { $0.key < $1.key }.map { silo, value in
             context.origin.stateRecord(.claim(silo: silo), value)
         }
-        try await producer.commit(TransactionBatch(records: records, groupID: context.origin.groupID))
+        try await producer.commit(TransactionBatch(records: records))
     }
 
     /// Deletes the claim of this silo, so that its successor need not fence it.

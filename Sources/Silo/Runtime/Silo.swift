@@ -196,9 +196,9 @@ package final class Silo: Service, GrainCallHandler {
 
     // MARK: Serving
 
-    private func makeLane(_ log: any SiloLog) -> TransactionLane {
+    private func makeLane(_ log: any SiloLog, _ groupOffsets: GroupOffsets) -> TransactionLane {
         let id = configuration.transactionalID
-        return TransactionLane(groupID: configuration.groupID, clocks: configuration.clocks, logger: logger) {
+        return TransactionLane(logger: logger, didCommit: { groupOffsets.note($0.offsets) }) {
             () throws(EventLogError) in try log.makeProducer(id)
         }
     }
@@ -216,7 +216,7 @@ package final class Silo: Service, GrainCallHandler {
         let context = PartitionContext(
             catalog: catalog,
             origin: BatchOrigin(
-                partition: 0, partitioner: partitioner, nodeID: configuration.nodeID, groupID: configuration.groupID,
+                partition: 0, partitioner: partitioner, nodeID: configuration.nodeID,
                 limits: configuration.limits, codec: codec),
             generation: configuration.generation, transactionalID: configuration.transactionalID,
             retries: configuration.retries, succession: succession,
@@ -238,7 +238,10 @@ package final class Silo: Service, GrainCallHandler {
     private func serve(
         _ log: any SiloLog, until shutdown: @escaping @Sendable () async throws -> Void
     ) async throws {
-        let lane = makeLane(log)
+        let groupOffsets = GroupOffsets(clocks: configuration.clocks, logger: logger) {
+            offsets throws(EventLogError) in try await log.commitOffsets(offsets)
+        }
+        let lane = makeLane(log, groupOffsets)
         let lease = ServingLease(clocks: configuration.clocks)
         let heartbeats = Heartbeats(
             configuration, sink: lane.makeSink(),
@@ -258,7 +261,8 @@ package final class Silo: Service, GrainCallHandler {
             // A silo that is busy must not seem dead: what shows that it lives goes first.
             group.addTask(priority: .high) { await lane.run() }
             group.addTask(priority: .high) { await heartbeats.run() }
-            group.addTask { await self.keepTime(for: partitions, lane, lease) }
+            group.addTask { await groupOffsets.run() }
+            group.addTask { await self.keepTime(for: partitions, lease) }
             group.addTask { await self.reportReadiness() }
             await withTaskGroup(of: Void.self) { serving in
                 serving.addTask { await partitions.run() }
@@ -267,6 +271,7 @@ package final class Silo: Service, GrainCallHandler {
             await lane.end()
             group.cancelAll()
         }
+        await groupOffsets.report()
     }
 
     private func leave(
@@ -284,7 +289,7 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     private func keepTime(
-        for partitions: SiloPartitions, _ lane: TransactionLane, _ lease: ServingLease
+        for partitions: SiloPartitions, _ lease: ServingLease
     ) async {
         var ticks = 0
         while !Task.isCancelled {
@@ -292,7 +297,6 @@ package final class Silo: Service, GrainCallHandler {
             try? await configuration.clocks.sleep(configuration.tick)
             let instant = configuration.clocks.monotonic()
             partitions.tick(at: instant)
-            lane.tick(at: instant)
             lease.tick()
             ticks += 1
             if ticks % Silo.reconcileTicks == 0 { partitions.reconcile() }

@@ -35,7 +35,7 @@ package final class TransactionLane: Sendable {
         var phase = Phase.closed
         /// The number of the present life, or of the last.
         var life = 0
-        var queue: CommitQueue
+        var queue = CommitQueue()
         var onEnd: @Sendable (EventLogError) -> Void = { _ in }
     }
 
@@ -46,26 +46,22 @@ package final class TransactionLane: Sendable {
     }
 
     private let makeProducer: @Sendable () throws(EventLogError) -> any TransactionSink
-    private let groupID: String
-    private let clocks: Clocks
     private let logger: Logger
-    private let state: Mutex<State>
+    private let didCommit: @Sendable (TransactionBatch) -> Void
+    private let state = Mutex(State())
     private let work = Signal()
     private let batchCount = Recorder(label: "orchestra_silo_batches_per_transaction")
 
     /// - Parameters:
-    ///   - groupID: the consumer group that learns the input offsets.
-    ///   - offsetInterval: how old the consumer group's offsets may be.
+    ///   - didCommit: is told of each transaction that has committed.
     ///   - makeProducer: makes a producer with the silo's transactional id.
     package init(
-        groupID: String, offsetInterval: Duration = .seconds(5), clocks: Clocks, logger: Logger,
+        logger: Logger, didCommit: @escaping @Sendable (TransactionBatch) -> Void = { _ in },
         makeProducer: @escaping @Sendable () throws(EventLogError) -> any TransactionSink
     ) {
-        self.groupID = groupID
-        self.clocks = clocks
         self.logger = logger
+        self.didCommit = didCommit
         self.makeProducer = makeProducer
-        state = Mutex(State(queue: CommitQueue(offsetInterval: offsetInterval, at: clocks.monotonic())))
     }
 
     /// What a partition commits through.
@@ -93,11 +89,6 @@ package final class TransactionLane: Sendable {
         }
     }
 
-    /// Offsets that have waited long enough are committed by themselves. To be called now and then.
-    package func tick(at instant: ContinuousClock.Instant) {
-        if state.withLock({ $0.queue.hasDueOffsets(at: instant) }) { work.notify() }
-    }
-
     /// Ends the lane: what is queued fails, ``run()`` returns, the producer is closed. Call it when all partitions have
     /// ended.
     package func end() async {
@@ -108,16 +99,7 @@ package final class TransactionLane: Sendable {
         }
         for commit in queued { commit.outcome.resolve(.failure(.closed("the silo ends"))) }
         work.notify()
-        guard let producer else { return }
-        let last = state.withLock { $0.queue.merged([], groupID: groupID, at: clocks.monotonic(), isLast: true) }
-        if !last.offsets.isEmpty {
-            do {
-                try await producer.commit(last)
-            } catch {
-                logger.debug("the last offsets are not known to the group", metadata: ["error": "\(error)"])
-            }
-        }
-        await producer.close()
+        await producer?.close()
     }
 
     // MARK: Lives
@@ -224,15 +206,13 @@ package final class TransactionLane: Sendable {
             case .ended: return .end
             case .closed, .opening: return .wait
             case .open(let producer):
-                if !state.queue.isEmpty { return .commit(state.queue.takeNext(), producer) }
-                return state.queue.hasDueOffsets(at: clocks.monotonic()) ? .commit([], producer) : .wait
+                return state.queue.isEmpty ? .wait : .commit(state.queue.takeNext(), producer)
             }
         }
     }
 
     private func commit(_ commits: [QueuedCommit], _ producer: any TransactionSink) async {
         guard let error = await attempt(commits, producer) else { return }
-        if commits.isEmpty { state.withLock { $0.queue.postponeOffsets(at: clocks.monotonic()) } }
         guard CommitFailure(error) == .abortedByContent, commits.count > 1 else {
             for commit in commits { commit.outcome.resolve(.failure(error)) }
             if CommitFailure(error) == .ownershipInDoubt { await endLife(producer, error) }
@@ -251,14 +231,14 @@ package final class TransactionLane: Sendable {
 
     /// Commits one transaction and answers its batches if it succeeds.
     private func attempt(_ commits: [QueuedCommit], _ producer: any TransactionSink) async -> EventLogError? {
-        let transaction = state.withLock { $0.queue.merged(commits, groupID: groupID, at: clocks.monotonic()) }
+        let transaction = CommitQueue.merged(commits)
         do throws(EventLogError) {
             try await producer.commit(transaction)
         } catch {
             return error
         }
         batchCount.record(commits.count)
-        state.withLock { $0.queue.didCommit(commits, as: transaction, at: clocks.monotonic()) }
+        didCommit(transaction)
         for commit in commits { commit.outcome.resolve(.success(())) }
         return nil
     }

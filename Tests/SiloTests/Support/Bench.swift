@@ -59,7 +59,7 @@ final class PartitionBench: Sendable {
         let context = PartitionContext(
             catalog: catalog,
             origin: BatchOrigin(
-                partition: partition, partitioner: partitioner, nodeID: nodeID, groupID: "group", limits: limits,
+                partition: partition, partitioner: partitioner, nodeID: nodeID, limits: limits,
                 codec: codec),
             generation: generation, transactionalID: nodeID, retries: RetryPolicy(),
             succession: succession ?? log.fencingSuccession, calls: calls,
