@@ -45,6 +45,8 @@ final class BrokerCore {
     private var expiryTask: Scheduled<Void>?
     private var expiryAt: Timestamp?
     private(set) var isOverloaded = false
+    /// False once the broker stops: what arrives then stays unread.
+    var takesRequests = true
     /// How much has come since maintenance last looked, and whether it was much the time before.
     var appendedBytesInRound = 0
     var wasBusy = false

@@ -106,7 +106,7 @@ final class BrokerServer: Sendable {
         Maintenance(core: core, eventLoop: eventLoop, pool: pool, interval: interval, logger: logger)
     }
 
-    /// Closes the listener, waits for the writes on their way, closes the connections.
+    /// Closes the listener, takes no more requests, waits for the writes on their way, closes the connections.
     ///
     /// - Throws: why the broker had to stop, if it was not asked to.
     func close() async throws {
@@ -117,6 +117,8 @@ final class BrokerServer: Sendable {
             if core.committer.hasFailed {
                 idle.succeed()
             } else {
+                // What is answered after the flush might not reach the disk any more.
+                core.takesRequests = false
                 core.committer.flush()
                 core.committer.whenDurable { idle.succeed() }
             }

@@ -136,7 +136,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     /// Takes up what has been received, as far as there is room for its answers.
     private func takeRequests() {
-        while !isClosing, !core.isOverloaded, hasRoomForAnswers, slots.count < limits.maximumRequestsInFlight,
+        while !isClosing, core.takesRequests, !core.isOverloaded, hasRoomForAnswers,
+            slots.count < limits.maximumRequestsInFlight,
             let frame = nextFrame()
         {
             let slot = ResponseSlot(connection: self)
