@@ -160,8 +160,10 @@ struct committer {
     const char *bootstrap, *topic;
     int number;
 };
-static double start, deadline, period;  // period: seconds between two transactions of one producer; 0: no pause
+static double start, deadline, length, period;  // period: seconds between two transactions of a producer; 0: no pause
 static int committer_count;
+static double processor;  // seconds of all threads
+static pthread_barrier_t all_are_ready;
 static double latencies[MAXIMUM_COMMITS], delays[MAXIMUM_COMMITS];
 static _Atomic long commits;
 
@@ -192,10 +194,37 @@ static void sleep_until(double time) {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL)) continue;
 }
 
+static double processor_seconds(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+// Returns how long the commit took, in seconds.
+static double run_transaction(const struct committer *self, rd_kafka_t *producer) {
+    static const char payload[SIZE];
+    if (rd_kafka_begin_transaction(producer)) fail("begin", "refused");
+    rd_kafka_producev(
+        producer, RD_KAFKA_V_TOPIC(self->topic), RD_KAFKA_V_PARTITION(self->number % PARTITIONS),
+        RD_KAFKA_V_VALUE((void *)payload, SIZE), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    double began = now();
+    rd_kafka_error_t *refusal = rd_kafka_commit_transaction(producer, 30000);
+    if (refusal) fail("commit", rd_kafka_error_string(refusal));
+    return now() - began;
+}
+
 static void *commit_all_the_time(void *opaque) {
     struct committer *self = opaque;
     rd_kafka_t *producer = transactional_producer(self);
-    char payload[SIZE] = {0};
+    // The first ones wait for metadata.
+    for (int i = 0; i < 5; i++) run_transaction(self, producer);
+    if (pthread_barrier_wait(&all_are_ready) == PTHREAD_BARRIER_SERIAL_THREAD) {
+        start = now() + 0.1;
+        deadline = start + length;
+        processor = processor_seconds();
+    }
+    pthread_barrier_wait(&all_are_ready);
     for (int turn = 0; now() < deadline; turn++) {
         double due = now();
         if (period > 0) {
@@ -203,19 +232,15 @@ static void *commit_all_the_time(void *opaque) {
             if (due > deadline) break;
             sleep_until(due);
         }
-        if (rd_kafka_begin_transaction(producer)) fail("begin", "refused");
-        rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC(self->topic), RD_KAFKA_V_PARTITION(self->number % PARTITIONS),
-            RD_KAFKA_V_VALUE(payload, SIZE), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
-        double began = now();
-        rd_kafka_error_t *refusal = rd_kafka_commit_transaction(producer, 30000);
-        if (refusal) fail("commit", rd_kafka_error_string(refusal));
-        // The first ones wait for metadata.
-        if (turn < 5) continue;
+        double took = run_transaction(self, producer);
         long place = commits++;
         if (place >= MAXIMUM_COMMITS) continue;
-        latencies[place] = now() - began;
+        latencies[place] = took;
         delays[place] = now() - due;
+    }
+    if (pthread_barrier_wait(&all_are_ready) == PTHREAD_BARRIER_SERIAL_THREAD) {
+        processor = processor_seconds() - processor;
+        length = now() - start;
     }
     rd_kafka_destroy(producer);
     return NULL;
@@ -226,14 +251,7 @@ static int ascending(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-static double processor_seconds(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-static int measure_commits(const char *where, int count, double length, double per_second) {
+static int measure_commits(const char *where, int count, double seconds, double per_second) {
     static struct committer committers[1024];
     char topic[64], address[256];
     snprintf(topic, sizeof topic, "commits-%d", (int)getpid());
@@ -248,17 +266,14 @@ static int measure_commits(const char *where, int count, double length, double p
         create_topic(address, topic);
     }
     committer_count = count;
+    length = seconds;
     period = per_second > 0 ? 1 / per_second : 0;
-    // With a pace the producers get a second to be made before their first transactions are due.
-    start = now() + (period > 0 ? 1 : 0);
-    deadline = start + length;
-    double processor = processor_seconds();
+    pthread_barrier_init(&all_are_ready, NULL, (unsigned)count);
     for (int i = 0; i < count; i++) {
         committers[i] = (struct committer){.bootstrap = address, .topic = topic, .number = i};
         pthread_create(&committers[i].thread, NULL, commit_all_the_time, &committers[i]);
     }
     for (int i = 0; i < count; i++) pthread_join(committers[i].thread, NULL);
-    processor = processor_seconds() - processor;
     long done = commits < MAXIMUM_COMMITS ? commits : MAXIMUM_COMMITS;
     if (done == 0) fail("commits", "none was measured; give it more time");
     qsort(latencies, (size_t)done, sizeof latencies[0], ascending);
@@ -266,7 +281,7 @@ static int measure_commits(const char *where, int count, double length, double p
     printf(
         "{\"bench\": \"commits\", \"peer\": \"%s\", \"n\": %ld, \"per_s\": %.0f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
         "\"late_p99_ms\": %.2f, \"client_cpu_ms\": %.3f}\n",
-        is_mock ? "floor-mock-cluster" : "orchestra", done, (double)done / (now() - start), latencies[done / 2] * 1e3,
+        is_mock ? "floor-mock-cluster" : "orchestra", done, (double)done / length, latencies[done / 2] * 1e3,
         latencies[done * 99 / 100] * 1e3, delays[done * 99 / 100] * 1e3, processor / (double)done * 1e3);
     return 0;
 }
