@@ -1,7 +1,11 @@
 // Load for the broker benchmark, on librdkafka. Prints one JSON line per measurement.
 //
 //     broker_load rates mock|HOST:PORT RECORDS     produce, then consume, 256-byte records; "mock": in-process floor
-//     broker_load commits HOST:PORT PRODUCERS SECONDS      latency of commit_transaction, all producers at once
+//     broker_load commits mock|HOST:PORT PRODUCERS SECONDS [PER_SECOND]
+//
+// `commits` measures the latency of commit_transaction, one record in each transaction: all producers at once, each one
+// as fast as it can; or, with PER_SECOND, each of them that often, at fixed times. Then "late" is counted from the time
+// at which a transaction was due, so that a stall counts for all that it holds up.
 #define _GNU_SOURCE
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -9,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,39 +160,87 @@ struct committer {
     const char *bootstrap, *topic;
     int number;
 };
-static double deadline;
-static double latencies[MAXIMUM_COMMITS];
+static double start, deadline, length, period;  // period: seconds between two transactions of a producer; 0: no pause
+static int committer_count;
+static double processor;  // seconds of all threads
+static pthread_barrier_t all_are_ready;
+static double latencies[MAXIMUM_COMMITS], delays[MAXIMUM_COMMITS];
 static _Atomic long commits;
 
 static void ignore(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer, (void)message, (void)opaque;
 }
 
-static void *commit_all_the_time(void *opaque) {
-    struct committer *self = opaque;
+static rd_kafka_t *transactional_producer(const struct committer *self) {
     char error[512], identifier[96];
     snprintf(identifier, sizeof identifier, "%s-%d", self->topic, self->number);
     rd_kafka_conf_t *settings = rd_kafka_conf_new();
-    rd_kafka_conf_set(settings, "bootstrap.servers", self->bootstrap, error, sizeof error);
-    rd_kafka_conf_set(settings, "transactional.id", identifier, error, sizeof error);
-    rd_kafka_conf_set(settings, "linger.ms", "0", error, sizeof error);
-    rd_kafka_conf_set(settings, "socket.nagle.disable", "true", error, sizeof error);
+    const char *pairs[] = {"bootstrap.servers", self->bootstrap, "transactional.id", identifier,
+                           "linger.ms", "0", "socket.nagle.disable", "true"};
+    for (int i = 0; i < 8; i += 2) rd_kafka_conf_set(settings, pairs[i], pairs[i + 1], error, sizeof error);
     rd_kafka_conf_set_dr_msg_cb(settings, ignore);
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, settings, error, sizeof error);
     if (!producer || rd_kafka_init_transactions(producer, 30000)) fail("init", error);
-    char payload[SIZE] = {0};
+    return producer;
+}
+
+// The producers take turns within a period, so that their transactions are spread evenly.
+static double due_time(int number, int turn) {
+    return start + period * (turn + (double)number / committer_count);
+}
+
+static void sleep_until(double time) {
+    struct timespec wake = {.tv_sec = (time_t)time, .tv_nsec = (long)((time - (double)(time_t)time) * 1e9)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL)) continue;
+}
+
+static double processor_seconds(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+// Returns how long the commit took, in seconds.
+static double run_transaction(const struct committer *self, rd_kafka_t *producer) {
+    static const char payload[SIZE];
+    if (rd_kafka_begin_transaction(producer)) fail("begin", "refused");
+    rd_kafka_producev(
+        producer, RD_KAFKA_V_TOPIC(self->topic), RD_KAFKA_V_PARTITION(self->number % PARTITIONS),
+        RD_KAFKA_V_VALUE((void *)payload, SIZE), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    double began = now();
+    rd_kafka_error_t *refusal = rd_kafka_commit_transaction(producer, 30000);
+    if (refusal) fail("commit", rd_kafka_error_string(refusal));
+    return now() - began;
+}
+
+static void *commit_all_the_time(void *opaque) {
+    struct committer *self = opaque;
+    rd_kafka_t *producer = transactional_producer(self);
+    // The first ones wait for metadata.
+    for (int i = 0; i < 5; i++) run_transaction(self, producer);
+    if (pthread_barrier_wait(&all_are_ready) == PTHREAD_BARRIER_SERIAL_THREAD) {
+        start = now() + 0.1;
+        deadline = start + length;
+        processor = processor_seconds();
+    }
+    pthread_barrier_wait(&all_are_ready);
     for (int turn = 0; now() < deadline; turn++) {
-        if (rd_kafka_begin_transaction(producer)) fail("begin", "refused");
-        rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC(self->topic), RD_KAFKA_V_PARTITION(self->number % PARTITIONS),
-            RD_KAFKA_V_VALUE(payload, SIZE), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
-        double began = now();
-        rd_kafka_error_t *refusal = rd_kafka_commit_transaction(producer, 30000);
-        if (refusal) fail("commit", rd_kafka_error_string(refusal));
-        // The first ones wait for metadata.
-        if (turn < 5) continue;
+        double due = now();
+        if (period > 0) {
+            due = due_time(self->number, turn);
+            if (due > deadline) break;
+            sleep_until(due);
+        }
+        double took = run_transaction(self, producer);
         long place = commits++;
-        if (place < MAXIMUM_COMMITS) latencies[place] = now() - began;
+        if (place >= MAXIMUM_COMMITS) continue;
+        latencies[place] = took;
+        delays[place] = now() - due;
+    }
+    if (pthread_barrier_wait(&all_are_ready) == PTHREAD_BARRIER_SERIAL_THREAD) {
+        processor = processor_seconds() - processor;
+        length = now() - start;
     }
     rd_kafka_destroy(producer);
     return NULL;
@@ -198,31 +251,48 @@ static int ascending(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-static int measure_commits(const char *bootstrap, int count, double length) {
+static int measure_commits(const char *where, int count, double seconds, double per_second) {
     static struct committer committers[1024];
-    char topic[64];
+    char topic[64], address[256];
     snprintf(topic, sizeof topic, "commits-%d", (int)getpid());
-    create_topic(bootstrap, topic);
-    double began = now();
-    deadline = began + length;
+    snprintf(address, sizeof address, "%s", where);
+    int is_mock = strcmp(where, "mock") == 0;
+    if (is_mock) {
+        rd_kafka_t *owner = client(RD_KAFKA_PRODUCER, (const char *[]){"client.id", "owner", NULL});
+        rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(owner, 1);
+        rd_kafka_mock_topic_create(cluster, topic, PARTITIONS, 1);
+        snprintf(address, sizeof address, "%s", rd_kafka_mock_cluster_bootstraps(cluster));
+    } else {
+        create_topic(address, topic);
+    }
+    committer_count = count;
+    length = seconds;
+    period = per_second > 0 ? 1 / per_second : 0;
+    pthread_barrier_init(&all_are_ready, NULL, (unsigned)count);
     for (int i = 0; i < count; i++) {
-        committers[i] = (struct committer){.bootstrap = bootstrap, .topic = topic, .number = i};
+        committers[i] = (struct committer){.bootstrap = address, .topic = topic, .number = i};
         pthread_create(&committers[i].thread, NULL, commit_all_the_time, &committers[i]);
     }
     for (int i = 0; i < count; i++) pthread_join(committers[i].thread, NULL);
-    long done = commits;
+    long done = commits < MAXIMUM_COMMITS ? commits : MAXIMUM_COMMITS;
+    if (done == 0) fail("commits", "none was measured; give it more time");
     qsort(latencies, (size_t)done, sizeof latencies[0], ascending);
+    qsort(delays, (size_t)done, sizeof delays[0], ascending);
     printf(
-        "{\"bench\": \"commits-%d\", \"peer\": \"orchestra\", \"n\": %ld, \"per_s\": %.0f, \"p50_ms\": %.2f, "
-        "\"p99_ms\": %.2f}\n",
-        count, done, (double)done / (now() - began), latencies[done / 2] * 1e3, latencies[done * 99 / 100] * 1e3);
+        "{\"bench\": \"commits\", \"peer\": \"%s\", \"n\": %ld, \"per_s\": %.0f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
+        "\"late_p99_ms\": %.2f, \"client_cpu_ms\": %.3f}\n",
+        is_mock ? "floor-mock-cluster" : "orchestra", done, (double)done / length, latencies[done / 2] * 1e3,
+        latencies[done * 99 / 100] * 1e3, delays[done * 99 / 100] * 1e3, processor / (double)done * 1e3);
     return 0;
 }
 
 int main(int count, char **arguments) {
     if (count == 4 && strcmp(arguments[1], "rates") == 0) return rates(arguments[2], atol(arguments[3]));
-    if (count == 5 && strcmp(arguments[1], "commits") == 0)
-        return measure_commits(arguments[2], atoi(arguments[3]), atof(arguments[4]));
-    fprintf(stderr, "usage: broker_load rates mock|HOST:PORT RECORDS | commits HOST:PORT PRODUCERS SECONDS\n");
+    if ((count == 5 || count == 6) && strcmp(arguments[1], "commits") == 0 && atoi(arguments[3]) <= 1024)
+        return measure_commits(
+            arguments[2], atoi(arguments[3]), atof(arguments[4]), count == 6 ? atof(arguments[5]) : 0);
+    fprintf(
+        stderr,
+        "usage: broker_load rates mock|HOST:PORT RECORDS | commits mock|HOST:PORT PRODUCERS SECONDS [PER_SECOND]\n");
     return 2;
 }

@@ -1,5 +1,6 @@
 """What the checks share: the broker under test with its clients, the registry of checks, assertions, error codes."""
 
+import asyncio
 import traceback
 import uuid
 
@@ -28,7 +29,8 @@ class Check:
         """None, or what is wrong and where."""
         try:
             self.function(context)
-        except Exception as error:
+        # aiokafka ends with a cancellation, which is no Exception, if it cannot stop its clients.
+        except (Exception, asyncio.CancelledError) as error:
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if "/checks/" in frame.filename]
             line = f"{own[-1].filename.rsplit('/', 1)[1]}:{own[-1].lineno}: " if own else ""
