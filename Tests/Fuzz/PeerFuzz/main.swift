@@ -3,10 +3,11 @@
 //
 //     peer-fuzz [--seed S] [--count N] [--from INDEX]
 //
-// Each of the N cases (default 1,000,000) is a stream of frames, one to three messages and, every fourth, a handshake;
-// random bytes in one of four, else mutations of what peers send. Case i depends on the seed and on i alone: when a case
-// traps, its index is printed, and `--seed S --from INDEX --count 1` repeats it. The process may grow by 64 MB of address
-// space, so that a buffer of a size that some bytes claim is a trap, too, whether it is used or not.
+// Each of the N cases (default 1,000,000) is a stream of frames and a message, every fourth also a handshake, and
+// every eighth gives three messages to a member; one of four is random bytes, the others are mutations of what peers
+// send. Case i depends on the seed and on i alone: when a case traps, its index is printed, and `--seed S --from
+// INDEX --count 1` repeats it. The process may grow by 64 MB of address space, so that a buffer of a size that some
+// bytes claim is a trap, too, whether it is used or not.
 
 import Foundation
 import FuzzSupport
@@ -46,7 +47,7 @@ enum Coverage {
         guard cases >= 1000 else { return }
         for (what, count, share) in [
             ("frames", frames.frames, 2), ("bodies", frames.bodies, 5), ("refused streams", frames.refusals, 5),
-            ("messages", messages.accepted, 5), ("answers", messages.answers, 5),
+            ("messages", messages.accepted, 5), ("answers", messages.answers, 20),
             ("introductions", handshakes.introductions, 20),
         ] where count < cases / share {
             throw FuzzFailure("only \(count) \(what) in \(cases) cases")
