@@ -34,7 +34,9 @@ test:  ## build and run all tests
 	@swift build --build-tests $(checks)
 	@swift build $(release) --product orchestra
 	@swift build $(release) --product chaos-orchestra
+	@swift build $(release) --product peer-fuzz
 	@.build/debug/broker-fuzz
+	@.build/release/peer-fuzz
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/prove_registry.py
 	@.venv/bin/python Tests/Conformance/soak.py
@@ -60,10 +62,12 @@ failover: build  ## measure how long callers wait when a silo dies, leaves or jo
 	@swift build $(release) --product chaos-orchestra
 	@.venv/bin/python Tests/Chaos/failover.py
 
-fuzz:  ## throw mutated frames and record batches at the broker, under the address sanitizer (CASES=n)
+fuzz:  ## throw mutated frames at the broker and at nodes, under the address sanitizer (CASES=n)
 	@scripts/setup
 	@swift build --sanitize=address --scratch-path .build-fuzz --product broker-fuzz
+	@swift build --sanitize=address --scratch-path .build-fuzz --product peer-fuzz
 	@.build-fuzz/debug/broker-fuzz $(if $(CASES),--count $(CASES))
+	@.build-fuzz/debug/peer-fuzz $(if $(CASES),--count $(CASES))
 
 sim:  ## replay one run of the membership simulation (SEED=n)
 	@SIMULATION_SEED=$(SEED) swift test --no-parallel --filter SimulationTests.FaultSimulationTests

@@ -132,10 +132,14 @@ let package = Package(
             name: "AvroBenchmark", dependencies: ["Avro", "CAvro", "OrchestraCore", "Records"],
             path: "Benchmarks/AvroBenchmark", swiftSettings: settings),
 
-        // Fuzzers; debug builds only.
+        // Fuzzers; that of the broker in debug builds only.
+        .target(name: "FuzzSupport", path: "Tests/Fuzz/FuzzSupport", swiftSettings: settings),
         .executableTarget(
-            name: "broker-fuzz", dependencies: ["LocalBroker", "OrchestraCore", logging, nio],
+            name: "broker-fuzz", dependencies: ["FuzzSupport", "LocalBroker", "OrchestraCore", logging, nio],
             path: "Tests/Fuzz/BrokerFuzz", swiftSettings: settings),
+        .executableTarget(
+            name: "peer-fuzz", dependencies: ["FuzzSupport", "Membership", "OrchestraCore", "Transport", nio],
+            path: "Tests/Fuzz/PeerFuzz", swiftSettings: settings),
 
         // The application of the chaos tests, and the load that they put on its grains.
         .executableTarget(

@@ -3,6 +3,7 @@ import OrchestraCore
 import Testing
 import Transport
 
+/// Random and mutated bytes are the business of `Tests/Fuzz/PeerFuzz`.
 @Suite struct WireTests {
     /// One frame of each kind, with short and long values.
     static let samples: [ByteBuffer] = {
@@ -155,18 +156,6 @@ import Transport
                 let mayBeShorter = [.request, .reply, .proof, .message].contains(frame.kind)
                 #expect(!isRead || mayBeShorter, "\(frame.kind) of \(length) bytes")
             }
-        }
-    }
-
-    static func mutate(_ bytes: inout [UInt8], using random: inout SplitMix64) {
-        guard !bytes.isEmpty else { return }
-        let place = Int.random(in: 0..<bytes.count, using: &random)
-        switch Int.random(in: 0..<5, using: &random) {
-        case 0: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-        case 1: bytes[place] = UInt8.random(in: 0...255, using: &random)
-        case 2: bytes.removeSubrange(place...)
-        case 3: bytes.insert(UInt8.random(in: 0...255, using: &random), at: place)
-        default: bytes.append(contentsOf: bytes[place...])
         }
     }
 

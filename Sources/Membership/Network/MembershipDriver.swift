@@ -22,6 +22,7 @@ final class MembershipDriver: @unchecked Sendable {
     private let seeds: SeedBook
     private let views: LatestValue<MembershipView>
     private let logger: Logger
+    private let logLimiter = LogLimiter()
     private let metrics: MembershipMetrics
     private let allocator = ByteBufferAllocator()
     private var membership: Membership
@@ -145,9 +146,11 @@ final class MembershipDriver: @unchecked Sendable {
             }
         } catch {
             metrics.receivedMalformed()
-            logger.warning(
-                "a peer sent what is no membership message; its connection is closed",
-                metadata: ["peer": "\(peer)", "error": "\(error)"])
+            if let suppressed = logLimiter.admit(id.name) {
+                logger.warning(
+                    "a peer sent what is no membership message; its connection is closed",
+                    metadata: ["peer": "\(peer)", "error": "\(error)", "suppressed": "\(suppressed)"])
+            }
             return network.gossip.disconnect(id.name)
         }
         lastInput[id] = Self.now()

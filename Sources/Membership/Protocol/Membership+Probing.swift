@@ -28,11 +28,15 @@ extension Membership {
 
     mutating func probe(_ subject: NodeID) {
         guard let entry = table[subject], entry.record.status.isLive, !prober.isProbing(subject) else { return }
-        let probe = Probe(
-            sequence: prober.nextSequence(), subject: subject, generation: entry.record.generation, sentAt: now,
-            deadline: now + patience)
+        begin(
+            Probe(
+                sequence: prober.nextSequence(), subject: subject, generation: entry.record.generation, sentAt: now,
+                deadline: now + patience))
+    }
+
+    private mutating func begin(_ probe: Probe) {
         prober.probes.append(probe)
-        send(.ping(sequence: probe.sequence), to: subject)
+        send(.ping(sequence: probe.sequence), to: probe.subject)
     }
 
     /// How long this node waits for an answer, given how much it trusts itself.
@@ -69,7 +73,20 @@ extension Membership {
         if failed.helpersReported < failed.helpersAsked || failed.helpersAsked == 0, suspicions[failed.subject] == nil {
             health.worsen()
         }
+        guard failed.failures >= furtherProbes(of: failed) else { return probeAgain(failed) }
         accuse(failed.subject, generation: failed.generation, isRefusal: false)
+    }
+
+    private func furtherProbes(of failed: Probe) -> Int {
+        leniency.furtherProbes(of: failed.subject, generation: failed.generation, at: now, settings: settings)
+    }
+
+    /// At once: the pause until the subject's next turn would be lost time if it is dead.
+    private mutating func probeAgain(_ failed: Probe) {
+        begin(
+            Probe(
+                sequence: prober.nextSequence(), subject: failed.subject, generation: failed.generation,
+                sentAt: failed.sentAt, failures: failed.failures + 1, deadline: now + patience))
     }
 
     /// Whether nothing at all was heard since a moment: then the fault is likely here. With no more than one other
@@ -163,7 +180,8 @@ extension Membership {
             guard let record = entry?.record, record.status.isLive else { return }
             accuse(peer, generation: record.generation, isRefusal: true)
         case .timedOut, .rejected:
-            guard let record = entry?.record, record.status.isLive else { return }
+            // Its own neighbours find out whether it lives; many others that merely helped them would only add noise.
+            guard expander.contains(peer) || suspicions[peer]?.isOwn == true else { return }
             probe(peer)
         }
     }

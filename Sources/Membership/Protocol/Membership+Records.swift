@@ -37,6 +37,9 @@ extension Membership {
             if record.status == .suspect, record.generation != known.generation { return false }
             accepted.description = known.description
         }
+        if known.status == .suspect, accepted.status == .alive {
+            leniency.noteRefutation(of: record.id, generation: record.generation, at: now, settings: settings)
+        }
         store(accepted, replacing: entry)
         if accepted.status == .suspect {
             suspect(accepted, accusations: news.accusations, source: source)

@@ -87,6 +87,11 @@ extension Membership {
             suspicions[subject]!.extend(by: patience)
             return probe(subject)
         }
+        if suspicion.accusations.isEmpty, !suspicion.isOwn {
+            // All that is known is that somebody once suspected it: synchronisation says no more. The ping tells it so.
+            suspicions[subject]!.extend(by: patience)
+            return probe(subject)
+        }
         if lastHeardAnybody < now - patience, isDeafNow() {
             suspicions[subject]!.extend(by: patience)
             return

@@ -44,6 +44,7 @@ package struct Membership: Sendable {
     var expander: Expander
     var prober = Prober()
     var suspicions: [NodeID: Suspicion] = [:]
+    var leniency = Leniency()
     var dissemination = Dissemination()
     var synchronizer = Synchronizer()
     var joiner = Joiner()

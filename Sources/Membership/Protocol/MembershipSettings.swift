@@ -26,6 +26,12 @@ package struct MembershipSettings: Sendable {
     /// How long a subject may still refute once several peers have found its port closed.
     package var refusedGrace: Duration = .milliseconds(300)
 
+    /// A member is accused after so many more failed probes in a row as it has refuted suspicions lately, at most this
+    /// many: see ``Leniency``.
+    package var maximumFurtherProbes = 3
+    /// How long a refutation counts for that.
+    package var leniencyTime: Duration = .seconds(60)
+
     /// The pause between two rounds of gossip while there is news.
     package var gossipInterval: Duration = .milliseconds(100)
     package var gossipFanout = 3

@@ -4,14 +4,18 @@
 ///
 /// - `direct` (pinged over the connection) → done by an answer; → `indirect` after the probe timeout
 /// - `indirect` (helpers ping it over their connections, and a fresh dial runs) → done by an answer, a helper's report
-///   or an answered dial; → failed after the probe timeout once more
+///   or an answered dial; after the probe timeout once more → `direct` again, as often as the subject's past demands
+///   (``Leniency``), then failed
 struct Probe: Sendable {
     enum Stage: Sendable { case direct, indirect }
 
     let sequence: UInt32
     let subject: NodeID
     let generation: UInt64
+    /// When the first ping of it was sent.
     let sentAt: Moment
+    /// How often it has begun again.
+    var failures = 0
     var stage: Stage = .direct
     var deadline: Moment
     var helpersAsked = 0

@@ -60,7 +60,7 @@ struct Suspicion: Sendable {
             patience = shortest
         } else if count > 1 {
             patience = longest - (longest - shortest).scaled(by: log2(Double(count)) / log2(Double(wanted)))
-        } else {
+        } else if count == 1 {
             patience = longest.scaled(by: Double(health))
         }
         deadline = startedAt + patience + extensionTime

@@ -1,16 +1,16 @@
-import NIOCore
+package import NIOCore
 import Synchronization
 
 /// Lets one log line a minute through for each peer, so that a peer that knocks all day does not fill the disk.
-final class LogLimiter: Sendable {
+package final class LogLimiter: Sendable {
     private static let interval = TimeAmount.minutes(1)
     private static let maximumPeers = 1024
     private let lastLines = Mutex<[String: (at: NIODeadline, suppressed: Int)]>([:])
 
-    init() {}
+    package init() {}
 
     /// - Returns: `nil` when this peer had its line within the last minute, else how many lines were left out since.
-    func admit(_ peer: String, now: NIODeadline = .now()) -> Int? {
+    package func admit(_ peer: String, now: NIODeadline = .now()) -> Int? {
         lastLines.withLock { lines in
             if let last = lines[peer], now - last.at < LogLimiter.interval {
                 lines[peer] = (last.at, last.suppressed + 1)

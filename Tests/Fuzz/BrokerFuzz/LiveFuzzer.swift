@@ -1,5 +1,6 @@
 #if DEBUG
     import Foundation
+    import FuzzSupport
     import Glibc
     import Logging
     import NIOCore

@@ -1,4 +1,5 @@
 #if DEBUG
+    import FuzzSupport
     import NIOCore
 
     @testable import LocalBroker

@@ -1,34 +1,8 @@
 #if DEBUG
-    import Foundation
-
-    /// What the command line says.
-    struct FuzzArguments {
-        var seed: UInt64 = 1
-        var count: UInt64 = 1_000_000
-        var from: UInt64 = 0
-
-        init(_ words: [String]) {
-            for (option, value) in zip(words.dropFirst(), words.dropFirst(2)) {
-                switch option {
-                case "--seed": seed = UInt64(value) ?? seed
-                case "--count": count = UInt64(value) ?? count
-                case "--from": from = UInt64(value) ?? from
-                default: continue
-                }
-            }
-        }
-    }
-
     /// How many cases were taken as valid: none at all would mean that the fuzzer tests nothing but the first check.
     struct FuzzTally {
         var requests = 0
         var batches = 0
-    }
-
-    /// What was found wrong.
-    struct FuzzFailure: Error, CustomStringConvertible {
-        var description: String
-        init(_ description: String) { self.description = description }
     }
 
     /// SplitMix64: the whole sequence follows from the seed.
@@ -78,59 +52,6 @@
                 default:
                     for offset in place..<min(place + 4, bytes.count) { bytes[offset] = 0xff }
                 }
-            }
-        }
-    }
-
-    /// Names the case when the process traps.
-    enum CrashReport {
-        nonisolated(unsafe) private static let cell = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
-
-        static var current: UInt64 {
-            get { cell.pointee }
-            set { cell.pointee = newValue }
-        }
-
-        static func install() {
-            current = 0
-            for number in [SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT] {
-                signal(number) { number in
-                    // Only what a signal handler may do: no allocation, no print.
-                    var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
-                    withUnsafeMutableBytes(of: &digits) { buffer in
-                        var rest = CrashReport.current
-                        var end = buffer.count
-                        buffer[end - 1] = 10
-                        end -= 1
-                        repeat {
-                            end -= 1
-                            buffer[end] = UInt8(48 + rest % 10)
-                            rest /= 10
-                        } while rest > 0
-                        let title: StaticString = "broker-fuzz: trapped in case "
-                        _ = write(2, title.utf8Start, title.utf8CodeUnitCount)
-                        _ = write(2, buffer.baseAddress! + end, buffer.count - end)
-                    }
-                    signal(number, SIG_DFL)
-                    raise(number)
-                }
-            }
-        }
-    }
-
-    /// Small frames must not make the process large.
-    enum MemoryBound {
-        static let limitMegabytes = 1024
-
-        static var peakMegabytes: Int {
-            var usage = rusage()
-            getrusage(Int32(RUSAGE_SELF.rawValue), &usage)
-            return usage.ru_maxrss / 1024
-        }
-
-        static func check() throws {
-            guard peakMegabytes <= limitMegabytes else {
-                throw FuzzFailure("the process took \(peakMegabytes) MB; the limit is \(limitMegabytes)")
             }
         }
     }

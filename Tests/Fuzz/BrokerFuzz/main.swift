@@ -11,6 +11,7 @@
 
 #if DEBUG
     import Foundation
+    import FuzzSupport
 
     let arguments = FuzzArguments(CommandLine.arguments)
     CrashReport.install()
@@ -20,9 +21,9 @@
         let batches = BatchFuzzer()
         let live = try await LiveFuzzer()
         var survived = FuzzTally()
-        for index in arguments.from..<(arguments.from + arguments.count) {
+        for index in arguments.indexes {
             CrashReport.current = index
-            var random = SeededGenerator(seed: arguments.seed &* 0x9e37_79b9_7f4a_7c15 &+ index)
+            var random = SeededGenerator(seed: arguments.seed(of: index))
             switch index % 100 {
             case 0..<75: survived.requests += try requests.run(&random) ? 1 : 0
             case 75..<99: survived.batches += try batches.run(&random) ? 1 : 0
@@ -30,7 +31,7 @@
             }
         }
         try await live.finish()
-        try MemoryBound.check()
+        try MemoryBound.check(megabytes: 1024)
         let seconds = Date().timeIntervalSince(began)
         print(
             "broker-fuzz: \(arguments.count) cases of seed \(arguments.seed) in \(Int(seconds)) s; taken as valid: "
