@@ -97,7 +97,7 @@ package final class Silo: Service, GrainCallHandler {
     package func waitUntilReady() async {
         while !isReady, !Task.isCancelled {
             // Readiness is the conjunction of what many loops do; looking is simpler than counting.
-            try? await configuration.clocks.sleep(.milliseconds(10))
+            try? await configuration.clocks.sleep(configuration.tick)
         }
     }
 
