@@ -95,7 +95,7 @@ import Testing
         for silo in ["silo-1", "silo-2"] { liveness.hear(silo, at: .now) }
         let partitions = SiloPartitions(
             configuration, logger: bench.runtime.logger, liveness: { [liveness] in liveness },
-            canCommit: { true }, make: { _ in bench.runtime })
+            canCommit: { true }, proveEpoch: { true }, make: { _ in bench.runtime })
         let running = Task { await partitions.run() }
         partitions.follow(SiloView(version: 1, silos: [SiloView.Silo(id: "silo-1", generation: 1)]))
         try await eventually("it claims") { bench.log.blockedCommits == 1 }

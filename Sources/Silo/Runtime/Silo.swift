@@ -19,6 +19,8 @@ package final class Silo: Service, GrainCallHandler {
         var partitions: SiloPartitions?
         /// The last view that came before the partitions were there.
         var view: SiloView?
+        /// A later process of the same name is there: this one must not fence it.
+        var isSuperseded = false
         /// Why it does not run.
         var failure: OrchestraError?
     }
@@ -199,7 +201,12 @@ package final class Silo: Service, GrainCallHandler {
     private func makeLane(_ log: any SiloLog) -> TransactionLane {
         let id = configuration.transactionalID
         return TransactionLane(groupID: configuration.groupID, clocks: configuration.clocks, logger: logger) {
-            () throws(EventLogError) in try log.makeProducer(id)
+            () throws(EventLogError) in
+            guard !self.state.withLock({ $0.isSuperseded }) else {
+                throw EventLogError(
+                    kind: .fenced, name: "_FENCED", message: "another process runs under this silo's name")
+            }
+            return try log.makeProducer(id)
         }
     }
 
@@ -228,7 +235,8 @@ package final class Silo: Service, GrainCallHandler {
             executor: configuration.executor,
             logger: logger)
         return SiloPartitions(
-            configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen }
+            configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen },
+            proveEpoch: { await heartbeats.confirm() }
         ) { partition in
             PartitionRuntime(partition: partition, context: context, log: log.partition(partition, lane: lane))
         }
@@ -243,7 +251,7 @@ package final class Silo: Service, GrainCallHandler {
         let heartbeats = Heartbeats(
             configuration, sink: lane.makeSink(),
             open: { () async throws(EventLogError) in try await log.openHeartbeats() }, codec: codec, lease: lease,
-            logger: logger)
+            logger: logger, superseded: { [weak self] in self?.state.withLock { $0.isSuperseded = true } })
         let partitions = makePartitions(log, lane, heartbeats, lease)
         lane.onEndOfLife { error in
             lease.revoke()
