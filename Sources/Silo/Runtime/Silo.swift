@@ -89,7 +89,8 @@ package final class Silo: Service, GrainCallHandler {
     /// The silos of the cluster have changed.
     package func follow(_ view: SiloView) {
         let partitions = state.withLock { state in
-            state.view = view
+            // Views may overtake each other, also before there are partitions.
+            if view.version >= state.view?.version ?? 0 { state.view = view }
             return state.partitions
         }
         partitions?.follow(view)
