@@ -45,21 +45,21 @@ final class CommitChecker: @unchecked Sendable {
     func sequence(of partition: Int32) -> Int64 { partitions[partition]?.sequence ?? 0 }
 
     /// The committed part of a partition may have grown.
-    func look(at place: TopicPartition, in kafka: ModelKafka) {
-        guard place.topic == Topics.state else { return }
-        var partition = partitions[place.partition] ?? Partition()
-        let log = kafka.partition(place)
+    func look(at log: ModelKafka.Partition) {
+        guard log.place.topic == Topics.state else { return }
+        let number = log.place.partition
+        var partition = partitions.removeValue(forKey: number) ?? Partition()
         let end = log.lastStable
         while partition.position < end {
             let offset = partition.position
             partition.position += 1
-            guard case .record(let record, let number?) = log.entries[Int(offset)],
-                let transaction = kafka.transactions[number], transaction.verdict == .committed
+            guard case .record(let record, let transaction?) = log.entries[Int(offset)],
+                transaction.verdict == .committed
             else { continue }
             let writer = Writer(producer: transaction.producer, epoch: transaction.epoch)
-            take(record, of: writer, at: offset, place.partition, &partition)
+            take(record, of: writer, at: offset, number, &partition)
         }
-        partitions[place.partition] = partition
+        partitions[number] = partition
     }
 
     private func take(

@@ -116,11 +116,17 @@ final class ModelProducer: TransactionSink, @unchecked Sendable {
 ///
 /// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class ModelIntake: IntakeSource, @unchecked Sendable {
+    private struct Reading {
+        let partition: ModelKafka.Partition
+        var next: Int64
+        /// The end that was told last.
+        var toldEnd: Int64?
+    }
+
     private let kafka: ModelKafka
     private let host: VirtualHost
     private let isCommitted: Bool
-    private var positions: [TopicPartition: Int64]
-    private var ended: [TopicPartition: Int64] = [:]
+    private var readings: [Reading]
     private var isClosed = false
     private let onClose: () -> Void
 
@@ -128,7 +134,10 @@ final class ModelIntake: IntakeSource, @unchecked Sendable {
         _ positions: [TopicPartition: Int64], isCommitted: Bool, on host: VirtualHost, _ kafka: ModelKafka,
         onClose: @escaping () -> Void = {}
     ) {
-        (self.positions, self.isCommitted, self.host, self.kafka) = (positions, isCommitted, host, kafka)
+        (self.isCommitted, self.host, self.kafka) = (isCommitted, host, kafka)
+        readings = positions.sorted { $0.key < $1.key }.map {
+            Reading(partition: kafka.partition($0.key), next: $0.value)
+        }
         self.onClose = onClose
     }
 
@@ -136,8 +145,8 @@ final class ModelIntake: IntakeSource, @unchecked Sendable {
         while !Task.isCancelled, !isClosed, !host.isDead {
             let events = kafka.reaches(host) ? take(maximumRecords) : []
             if !events.isEmpty { return events }
-            let wait = OneShot<Void>()
-            kafka.wait(wait, for: positions.keys.sorted())
+            let wait = Promise<Void>()
+            for reading in readings { kafka.wait(wait, for: reading.partition, isCommitted: isCommitted) }
             await wait.value(ifCancelled: ())
         }
         throw EventLogError(kind: .closed, name: "_DESTROY", message: "closed")
@@ -145,31 +154,32 @@ final class ModelIntake: IntakeSource, @unchecked Sendable {
 
     private func take(_ maximum: Int) -> [IntakeEvent] {
         var events: [IntakeEvent] = []
-        for place in positions.keys.sorted() {
-            guard var next = positions[place] else { continue }
-            let partition = kafka.partition(place)
-            let end = isCommitted ? partition.lastStable : partition.end
-            while events.count < maximum, next < end {
-                if case .record(let record, let transaction) = partition.entries[Int(next)], isVisible(transaction) {
-                    events.append(
-                        .record(
-                            ConsumedRecord(
-                                topicPartition: place, offset: next, timestamp: Timestamp(millisecondsSinceEpoch: 0),
-                                key: record.key, value: record.value, headers: record.headers)))
-                }
-                next += 1
-            }
-            positions[place] = next
-            guard next >= end, ended[place] != next else { continue }
-            ended[place] = next
-            events.append(.endOfPartition(place, nextOffset: next))
-        }
+        for index in readings.indices { take(maximum, from: &readings[index], &events) }
         return events
     }
 
-    private func isVisible(_ transaction: Int?) -> Bool {
-        guard isCommitted, let transaction else { return true }
-        return kafka.transactions[transaction]?.verdict == .committed
+    private func take(_ maximum: Int, from reading: inout Reading, _ events: inout [IntakeEvent]) {
+        let partition = reading.partition
+        let end = isCommitted ? partition.lastStable : partition.end
+        while events.count < maximum, reading.next < end {
+            if case .record(let record, let transaction) = partition.entries[Int(reading.next)], isVisible(transaction)
+            {
+                events.append(
+                    .record(
+                        ConsumedRecord(
+                            topicPartition: partition.place, offset: reading.next,
+                            timestamp: Timestamp(millisecondsSinceEpoch: 0), key: record.key, value: record.value,
+                            headers: record.headers)))
+            }
+            reading.next += 1
+        }
+        guard reading.next >= end, reading.toldEnd != reading.next else { return }
+        reading.toldEnd = reading.next
+        events.append(.endOfPartition(partition.place, nextOffset: reading.next))
+    }
+
+    private func isVisible(_ transaction: ModelKafka.Transaction?) -> Bool {
+        !isCommitted || transaction.map { $0.verdict == .committed } ?? true
     }
 
     func close() async {

@@ -14,36 +14,47 @@ import Silo
 final class ModelKafka: @unchecked Sendable {
     enum Verdict { case open, committed, aborted }
 
-    struct Transaction {
-        var producer: String
-        var epoch: Int
+    final class Transaction {
+        let producer: String
+        let epoch: Int
         /// The client's count of its transactions, to recognise a repeated request.
-        var number: Int
-        var verdict = Verdict.open
+        let number: Int
+        fileprivate(set) var verdict = Verdict.open
         /// The parts that have been appended.
-        var parts: Set<Int> = []
-        /// The partitions without a marker yet, with their first offsets.
-        var unmarked: [TopicPartition: Int64] = [:]
+        fileprivate var parts: Set<Int> = []
+        /// The partitions without a marker yet.
+        fileprivate var unmarked: [Partition] = []
+
+        fileprivate init(producer: String, epoch: Int, number: Int) {
+            (self.producer, self.epoch, self.number) = (producer, epoch, number)
+        }
     }
 
     enum Entry {
-        case record(ProducerRecord, transaction: Int?)
+        case record(ProducerRecord, Transaction?)
         case marker
     }
 
-    struct Partition {
-        var entries: [Entry] = []
-        /// The first offsets of the transactions that have no marker here.
-        var unstable: [Int: Int64] = [:]
-        var readers: [OneShot<Void>] = []
+    final class Partition {
+        let place: TopicPartition
+        fileprivate(set) var entries: [Entry] = []
+        /// The transactions that have no marker here, with their first offsets.
+        fileprivate var unstable: [(transaction: Transaction, offset: Int64)] = []
+        /// Who waits for committed records, and who for any.
+        fileprivate var committedReaders: [Promise<Void>] = []
+        fileprivate var readers: [Promise<Void>] = []
+
+        fileprivate init(_ place: TopicPartition) { self.place = place }
+
         var end: Int64 { Int64(entries.count) }
-        var lastStable: Int64 { unstable.values.min() ?? end }
+        /// They began in the order of their offsets.
+        var lastStable: Int64 { unstable.first?.offset ?? end }
     }
 
     struct Producer {
         var epoch = 0
         /// The transaction that is open or whose markers are under way.
-        var transaction: Int?
+        var transaction: Transaction?
         /// The client's number and the fate of the last one that ended.
         var last: (number: Int, isCommitted: Bool)?
     }
@@ -55,10 +66,9 @@ final class ModelKafka: @unchecked Sendable {
     }
 
     let world: VirtualWorld
-    private(set) var partitions: [TopicPartition: Partition] = [:]
-    private(set) var transactions: [Int: Transaction] = [:]
-    private(set) var producers: [String: Producer] = [:]
-    private var lastTransaction = 0
+    private var partitions: [TopicPartition: Partition] = [:]
+    private var producers: [String: Producer] = [:]
+    private var decisions: UInt64 = 0
     /// After this the broker aborts a transaction that does not end, in microseconds.
     var transactionTimeout: Int64 = 10_000_000
     /// Nobody is answered.
@@ -74,11 +84,16 @@ final class ModelKafka: @unchecked Sendable {
     /// Told when somebody initialises a transactional id.
     var onInitialize: ((String, VirtualHost) -> Void)?
     /// Told when a partition's committed part has grown.
-    var onStable: ((TopicPartition, ModelKafka) -> Void)?
+    var onStable: ((Partition) -> Void)?
 
     init(in world: VirtualWorld) { self.world = world }
 
-    func partition(_ place: TopicPartition) -> Partition { partitions[place] ?? Partition() }
+    func partition(_ place: TopicPartition) -> Partition {
+        if let partition = partitions[place] { return partition }
+        let partition = Partition(place)
+        partitions[place] = partition
+        return partition
+    }
 
     // MARK: Requests
 
@@ -128,12 +143,12 @@ final class ModelKafka: @unchecked Sendable {
     func initialize(_ id: String, by host: VirtualHost) -> Int? {
         onInitialize?(id, host)
         var producer = producers[id] ?? Producer()
-        if let number = producer.transaction {
-            guard transactions[number]?.verdict == .open else { return nil }
+        if let transaction = producer.transaction {
+            guard transaction.verdict == .open else { return nil }
             // Whoever had it is fenced at once; the new epoch begins when the markers are there.
             producer.epoch += 1
             producers[id] = producer
-            decide(number, commit: false)
+            decide(transaction, commit: false)
             return nil
         }
         producer.epoch += 1
@@ -147,83 +162,76 @@ final class ModelKafka: @unchecked Sendable {
 
     /// AddPartitionsToTxn and Produce.
     func append(_ records: [ProducerRecord], of id: String, epoch: Int, number: Int, part: Int) -> Answer {
-        guard var producer = producers[id], producer.epoch == epoch else { return .fenced }
-        let key: Int
+        guard let producer = producers[id], producer.epoch == epoch else { return .fenced }
+        let transaction: Transaction
         if let present = producer.transaction {
-            guard let transaction = transactions[present], transaction.verdict == .open, transaction.number == number
-            else { return .busy }
-            key = present
+            guard present.verdict == .open, present.number == number else { return .busy }
+            transaction = present
         } else {
-            lastTransaction += 1
-            key = lastTransaction
-            transactions[key] = Transaction(producer: id, epoch: epoch, number: number)
-            producer.transaction = key
-            producers[id] = producer
-            world.after(transactionTimeout) { [weak self] in self?.expire(key) }
+            transaction = Transaction(producer: id, epoch: epoch, number: number)
+            producers[id]?.transaction = transaction
+            world.after(transactionTimeout) { [weak self] in self?.expire(transaction) }
         }
-        guard transactions[key]?.parts.insert(part).inserted == true else { return .done }
-        for record in records { write(record, key) }
+        guard transaction.parts.insert(part).inserted else { return .done }
+        for record in records { write(record, transaction) }
         if records.contains(where: { $0.topic == Topics.silos }) {
             heartbeats[id] = heartbeats[id, default: []].suffix(20) + [world.time]
         }
         return .done
     }
 
-    private func write(_ record: ProducerRecord, _ key: Int) {
-        let place = TopicPartition(topic: record.topic, partition: record.partition)
-        let offset = partitions[place, default: Partition()].end
-        partitions[place, default: Partition()].entries.append(.record(record, transaction: key))
-        if transactions[key]?.unmarked[place] == nil {
-            transactions[key]?.unmarked[place] = offset
-            partitions[place]?.unstable[key] = offset
+    private func write(_ record: ProducerRecord, _ transaction: Transaction) {
+        let partition = partition(TopicPartition(topic: record.topic, partition: record.partition))
+        if !transaction.unmarked.contains(where: { $0 === partition }) {
+            transaction.unmarked.append(partition)
+            partition.unstable.append((transaction, partition.end))
         }
-        wakeReaders(place)
+        partition.entries.append(.record(record, transaction))
+        wake(&partition.readers)
     }
 
     /// EndTxn.
     func end(_ id: String, epoch: Int, number: Int, commit: Bool) -> Answer {
         guard let producer = producers[id], producer.epoch == epoch else { return .fenced }
-        guard let key = producer.transaction, let transaction = transactions[key], transaction.number == number else {
+        guard let transaction = producer.transaction, transaction.number == number else {
             // Ended before, and the answer was lost; or nothing was ever written.
             return producer.last?.number == number && producer.last?.isCommitted != commit ? .fenced : .done
         }
-        if transaction.verdict == .open { decide(key, commit: commit) }
+        if transaction.verdict == .open { decide(transaction, commit: commit) }
         return .done
     }
 
-    private func expire(_ key: Int) {
-        guard let transaction = transactions[key], transaction.verdict == .open else { return }
+    private func expire(_ transaction: Transaction) {
+        guard transaction.verdict == .open else { return }
         world.log("\(transaction.producer)'s transaction has timed out")
         producers[transaction.producer]?.epoch += 1
-        decide(key, commit: false)
+        decide(transaction, commit: false)
     }
 
-    private func decide(_ key: Int, commit: Bool) {
-        guard var transaction = transactions[key] else { return }
+    private func decide(_ transaction: Transaction, commit: Bool) {
         transaction.verdict = commit ? .committed : .aborted
-        transactions[key] = transaction
-        world.mark(UInt64(key) << 8 | (commit ? 2 : 3))
+        decisions += 1
+        world.mark(decisions << 8 | (commit ? 2 : 3))
         world.log(
             "\(transaction.producer)/\(transaction.epoch) \(commit ? "commits" : "aborts") to \(transaction.unmarked.count)"
         )
-        if transaction.unmarked.isEmpty { return finish(key) }
-        for place in transaction.unmarked.keys.sorted() {
+        if transaction.unmarked.isEmpty { return finish(transaction) }
+        for partition in transaction.unmarked {
             let delay = world.happens(0.02) ? world.between(0, 500_000) : world.between(0, 3_000)
-            world.after(delay) { [weak self] in self?.mark(place, key) }
+            world.after(delay) { [weak self] in self?.mark(partition, transaction) }
         }
     }
 
-    private func mark(_ place: TopicPartition, _ key: Int) {
-        partitions[place]?.entries.append(.marker)
-        partitions[place]?.unstable[key] = nil
-        transactions[key]?.unmarked[place] = nil
-        onStable?(place, self)
-        wakeReaders(place)
-        if transactions[key]?.unmarked.isEmpty == true { finish(key) }
+    private func mark(_ partition: Partition, _ transaction: Transaction) {
+        partition.entries.append(.marker)
+        partition.unstable.removeAll { $0.transaction === transaction }
+        transaction.unmarked.removeAll { $0 === partition }
+        onStable?(partition)
+        wakeReaders(of: partition)
+        if transaction.unmarked.isEmpty { finish(transaction) }
     }
 
-    private func finish(_ key: Int) {
-        guard let transaction = transactions[key] else { return }
+    private func finish(_ transaction: Transaction) {
         producers[transaction.producer]?.transaction = nil
         producers[transaction.producer]?.last = (transaction.number, transaction.verdict == .committed)
     }
@@ -234,23 +242,29 @@ final class ModelKafka: @unchecked Sendable {
     ///
     /// - Returns: its offset.
     func append(_ record: ProducerRecord) -> Int64 {
-        let place = TopicPartition(topic: record.topic, partition: record.partition)
-        partitions[place, default: Partition()].entries.append(.record(record, transaction: nil))
-        onStable?(place, self)
-        wakeReaders(place)
-        return partition(place).end - 1
+        let partition = partition(TopicPartition(topic: record.topic, partition: record.partition))
+        partition.entries.append(.record(record, nil))
+        onStable?(partition)
+        wakeReaders(of: partition)
+        return partition.end - 1
     }
 
-    func wait(_ wait: OneShot<Void>, for places: [TopicPartition]) {
-        for place in places { partitions[place, default: Partition()].readers.append(wait) }
+    func wait(_ promise: Promise<Void>, for partition: Partition, isCommitted: Bool) {
+        if isCommitted { partition.committedReaders.append(promise) } else { partition.readers.append(promise) }
     }
 
     /// Readers that could not reach the brokers look again.
-    func wakeAllReaders() { for place in partitions.keys.sorted() { wakeReaders(place) } }
+    func wakeAllReaders() { for place in partitions.keys.sorted() { wakeReaders(of: partition(place)) } }
 
-    private func wakeReaders(_ place: TopicPartition) {
-        guard let readers = partitions[place]?.readers, !readers.isEmpty else { return }
-        partitions[place]?.readers = []
-        world.after(world.between(200, 2_000)) { for reader in readers { reader.resolve(()) } }
+    private func wakeReaders(of partition: Partition) {
+        wake(&partition.committedReaders)
+        wake(&partition.readers)
+    }
+
+    private func wake(_ readers: inout [Promise<Void>]) {
+        guard !readers.isEmpty else { return }
+        let woken = readers
+        readers = []
+        world.after(world.between(200, 2_000)) { for reader in woken { reader.resolve(()) } }
     }
 }

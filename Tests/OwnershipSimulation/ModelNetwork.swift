@@ -36,7 +36,7 @@ final class ModelNetwork: @unchecked Sendable {
     private func send(
         _ request: GrainCallRequest, from host: VirtualHost, to name: String
     ) async throws(OrchestraError) -> GrainCallReply {
-        let answer = OneShot<Result<GrainCallReply, OrchestraError>>()
+        let answer = Promise<Result<GrainCallReply, OrchestraError>>()
         let unreached = OrchestraError(.unavailable, "\(name) is not reached from \(host.name)")
         // A query changes nothing, so its caller need not worry.
         let lost = request.kind == .query ? unreached : OrchestraError(.outcomeUnknown, "\(name) has not answered")

@@ -15,6 +15,7 @@ extension OwnershipRun {
             return
         }
         world.log("\(kind) of \(name) for \(duration / 1_000) ms")
+        workload.triggerSome(within: 400_000)
         switch kind {
         case .kill, .killAgain: killAndRestart(process, after: duration)
         case .pause: pause(process, for: duration)

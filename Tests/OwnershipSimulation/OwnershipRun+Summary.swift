@@ -7,7 +7,7 @@ extension OwnershipRun.Report {
         return """
             \(reports.count) runs: \(total(\.operations)) operations, \(total(\.commits)) commits, \
             \(total(\.changesOfOwner)) changes of owner, \(total(\.initializations)) initialisations, \
-            \(total(\.jobs)) jobs; healing \(healing.isEmpty ? 0 : healing[healing.count / 2] / 1_000) ms, at most \
+            \(total(\.boardAnswers)) answers of volatile grains, \(total(\.boardChanges)) of them lost, \(total(\.jobs)) jobs; healing \(healing.isEmpty ? 0 : healing[healing.count / 2] / 1_000) ms, at most \
             \((healing.last ?? 0) / 1_000) ms
             \(faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
             """

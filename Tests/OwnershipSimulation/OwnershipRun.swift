@@ -19,6 +19,9 @@ package final class OwnershipRun {
         package var commits: Int
         package var changesOfOwner: Int
         package var initializations: Int
+        /// Answers of volatile grains, and how often one of them began anew.
+        package var boardAnswers: Int
+        package var boardChanges: Int
         package var faults: [String: Int]
     }
 
@@ -46,6 +49,7 @@ package final class OwnershipRun {
         settings.siloCount = 3 + world.random.below(world.random.below(4) == 0 ? 5 : 2)
         settings.partitionCount = Int32(world.random.below(4) == 0 ? 4 + world.random.below(13) : 4)
         settings.standbys = world.random.below(3)
+        settings.idleTime = [.milliseconds(400), .seconds(4), .seconds(900)][world.random.below(3)]
         self.settings = settings
         kafka = ModelKafka(in: world)
         network = ModelNetwork(in: world)
@@ -53,7 +57,7 @@ package final class OwnershipRun {
         checker = CommitChecker(settings.codec, workload.history)
         names = (0..<settings.siloCount).map { "node-\($0)" }
         gossip = world.happens(0.2) ? RealGossip(names, world) : ModelGossip(names, network)
-        kafka.onStable = { [checker] place, kafka in checker.look(at: place, in: kafka) }
+        kafka.onStable = { [checker] in checker.look(at: $0) }
         kafka.onInitialize = { [weak self] id, host in self?.checkFence(of: id, by: host) }
         kafka.abortRate = world.happens(0.3) ? 0.03 : 0
         kafka.lossRate = world.happens(0.3) ? 0.02 : 0
@@ -70,7 +74,8 @@ package final class OwnershipRun {
             seed: seed, siloCount: run.settings.siloCount, partitionCount: run.settings.partitionCount,
             traceHash: run.world.traceHash, violations: history.violations, healing: healing,
             jobs: run.world.jobCount, operations: history.operations, commits: run.checker.commits,
-            changesOfOwner: run.checker.changesOfOwner, initializations: run.kafka.initializations, faults: run.faults)
+            changesOfOwner: run.checker.changesOfOwner, initializations: run.kafka.initializations,
+            boardAnswers: run.workload.boards.answers, boardChanges: run.workload.boards.changes, faults: run.faults)
     }
 
     /// Runs seeds on threads of their own, so many at a time: a world belongs to one thread.
@@ -143,7 +148,7 @@ package final class OwnershipRun {
         }
         world.run(until: 1_000_000)
         workload.start(clients: 3 + world.random.below(3))
-        world.run(until: 5_000_000)
+        world.run(until: world.between(2_000_000, 4_000_000))
     }
 
     private func breakThings() {
@@ -263,8 +268,8 @@ package final class OwnershipRun {
         for partition in 0..<settings.partitionCount {
             let log = kafka.partition(TopicPartition(topic: "receipts", partition: partition))
             for entry in log.entries {
-                guard case .record(let record, let number?) = entry,
-                    kafka.transactions[number]?.verdict == .committed, let value = record.value
+                guard case .record(let record, let transaction?) = entry, transaction.verdict == .committed,
+                    let value = record.value
                 else { continue }
                 count += 1
                 if !seen.insert(value).inserted { workload.history.violation("an order was published onwards twice") }

@@ -15,7 +15,7 @@ final class SiloProcess: @unchecked Sendable {
     let host: VirtualHost
     private(set) var silo: Silo!
     private var task: Task<Void, Never>?
-    private var shutdownWaits: [OneShot<Bool>] = []
+    private var shutdownWaits: [Promise<Bool>] = []
     private(set) var isLeaving = false
     /// Its ``Silo/run()`` has returned.
     private(set) var hasEnded = false
@@ -36,6 +36,7 @@ final class SiloProcess: @unchecked Sendable {
         configuration.partitionCount = settings.partitionCount
         configuration.standbys = settings.standbys
         configuration.workflows = []
+        configuration.limits.idleTime = settings.idleTime
         configuration.groupID = SiloProcess.group
         configuration.clocks = host.clocks
         configuration.tick = .milliseconds(100)
@@ -43,7 +44,7 @@ final class SiloProcess: @unchecked Sendable {
         configuration.executor = host
         let log = ModelLog(kafka, on: host, partitionCount: settings.partitionCount)
         silo = try Silo(
-            configuration, grains: [Tally.self], coding: settings.codec, network: network, leaving: leaving,
+            configuration, grains: [Tally.self, Board.self], coding: settings.codec, network: network, leaving: leaving,
             logger: host.logger, connect: { log })
     }
 
@@ -79,7 +80,7 @@ final class SiloProcess: @unchecked Sendable {
 
     private func waitForShutdown() async throws {
         if isLeaving { return }
-        let wait = OneShot<Bool>()
+        let wait = Promise<Bool>()
         shutdownWaits.append(wait)
         guard await wait.value(ifCancelled: false) else { throw CancellationError() }
     }
@@ -124,6 +125,8 @@ struct OwnershipSettings: Sendable {
     var siloCount = 3
     var partitionCount: Int32 = 4
     var standbys = 1
+    /// After half of it what nobody uses may be collected.
+    var idleTime = Duration.seconds(900)
     var codec = PlainCodec()
 }
 

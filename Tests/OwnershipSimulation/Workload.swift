@@ -6,7 +6,8 @@ import Records
 import Silo
 
 /// Clients of the grains: commands that are repeated under their request ids until they are answered, queries, commands
-/// that are refused, and records. What they see goes into the ``History``.
+/// that are refused, records, and calls of volatile grains. What they see goes into the ``History`` and the
+/// ``BoardHistory``.
 ///
 /// `@unchecked Sendable`: it belongs to the thread of its ``VirtualWorld``.
 final class Workload: @unchecked Sendable {
@@ -17,7 +18,10 @@ final class Workload: @unchecked Sendable {
     private let settings: OwnershipSettings
     private let partitioner: Partitioner
     private let keys: [String]
+    /// Of grains that began with a record.
+    private var triggered: [String] = []
     let history: History
+    let boards: BoardHistory
     private var isStopping = false
     private(set) var running = 0
     private var orders = 0
@@ -29,6 +33,7 @@ final class Workload: @unchecked Sendable {
         partitioner = try Partitioner(partitionCount: settings.partitionCount)
         keys = (0..<keyCount).map { "k\($0)" }
         history = History(world)
+        boards = BoardHistory(history)
     }
 
     func start(clients: Int) {
@@ -50,11 +55,28 @@ final class Workload: @unchecked Sendable {
             try? await host.sleep(.microseconds(world.between(20_000, 400_000)))
             count += 1
             let key = keys[world.random.below(keys.count)]
-            switch world.random.below(10) {
-            case 0..<4: await add(key, id: "\(client)-\(count)")
+            let id = "\(client)-\(count)"
+            switch world.random.below(14) {
+            case 0..<4: await add(key, id: id)
             case 4..<6: await read(key)
-            case 6..<8: await beRefused(key, id: "\(client)-\(count)")
-            default: await order(key)
+            case 6..<8: await beRefused(key, id: id)
+            case 8..<10: await order(key)
+            case 10: await trigger()
+            case 11: await visit(key, Note(token: id), Note.name, .command)
+            case 12: await visit(key, Consult(token: id), Consult.name, .command)
+            default: await visit(key, ReadBoard(), ReadBoard.name, .query)
+            }
+        }
+    }
+
+    /// Has records begin grains, and asks for them at once, from now on for so many microseconds.
+    func triggerSome(within duration: Int64) {
+        for _ in 0..<2 {
+            running += 1
+            _ = Task(executorPreference: host) {
+                try? await self.host.sleep(.microseconds(self.world.between(0, duration)))
+                await self.trigger()
+                self.running -= 1
             }
         }
     }
@@ -62,10 +84,11 @@ final class Workload: @unchecked Sendable {
     // MARK: Operations
 
     private func request<M: Encodable & Sendable>(
-        _ message: M, _ name: String, _ kind: GrainCallRequest.Kind, _ key: String, id: String
+        _ message: M, _ name: String, _ kind: GrainCallRequest.Kind, _ key: String, id: String,
+        of type: GrainType = Tally.type
     ) throws -> GrainCallRequest {
         GrainCallRequest(
-            requestID: id, grain: try GrainID(type: Tally.type, key: key), kind: kind, method: name,
+            requestID: id, grain: try GrainID(type: type, key: key), kind: kind, method: name,
             payload: try MessageCoding.encode(message),
             // Some wait long enough to hear what a silo says that was paused.
             timeLeft: .milliseconds(world.between(2_000, 12_000)))
@@ -91,15 +114,20 @@ final class Workload: @unchecked Sendable {
         }
     }
 
-    func read(_ key: String, after position: GrainCallRequest.Position? = nil) async {
+    /// - Returns: whether there was an answer.
+    @discardableResult
+    func read(_ key: String, after position: GrainCallRequest.Position? = nil) async -> Bool {
         let begun = history.begin(key, sees: position != nil)
         do {
             var request = try request(ReadTotal(), ReadTotal.name, .query, key, id: "query")
             request.after = position
             let reply = try await send(request)
             history.read(key, try MessageCoding.decode(Int.self, from: reply.payload), begun)
+            return true
         } catch {
-            if (error as? OrchestraError)?.code == .notFound { history.notFound(key, begun) }
+            guard (error as? OrchestraError)?.code == .notFound else { return false }
+            history.notFound(key, begun)
+            return true
         }
     }
 
@@ -115,28 +143,61 @@ final class Workload: @unchecked Sendable {
         }
     }
 
-    private func order(_ key: String) async {
+    /// Sends a record.
+    ///
+    /// - Parameter isStray: to the wrong partition, as clients do that partition differently.
+    /// - Returns: its offset.
+    private func place(_ key: String, isStray: Bool) -> Int64? {
         orders += 1
         let never = Timestamp(millisecondsSinceEpoch: 0)
         let order = AgentTask(
             taskId: "\(orders)", workflowId: key, agent: "", input: "", createdAt: never, deadline: never)
-        guard let value = try? settings.codec.encode(order) else { return }
+        guard let value = try? settings.codec.encode(order) else { return nil }
         let home = partitioner.partition(forKey: key)
-        // Some clients partition differently.
-        let isStray = world.happens(0.1)
         let partition = isStray ? (home + 1) % settings.partitionCount : home
         let record = ProducerRecord(topic: "orders", partition: partition, key: Array(key.utf8), value: value)
         let offset = kafka.append(record)
         history.ordered(key, isStray: isStray)
-        guard !isStray, world.happens(0.5) else { return }
+        return offset
+    }
+
+    private func order(_ key: String) async {
+        let isStray = world.happens(0.1)
+        guard let offset = place(key, isStray: isStray), !isStray, world.happens(0.5) else { return }
         await read(key, after: world.happens(0.5) ? .init(topic: "orders", offset: offset + 1) : nil)
+    }
+
+    /// A record begins a grain, as a start event does a workflow. It is acknowledged: whoever asks for the grain from
+    /// then on, whatever happens to its partition meanwhile, is not told that there is none.
+    private func trigger() async {
+        let key = "t\(triggered.count)"
+        triggered.append(key)
+        guard place(key, isStray: false) != nil else { return }
+        for _ in 0..<5 {
+            if await read(key) { return }
+            try? await host.sleep(.microseconds(world.between(1_000, 200_000)))
+        }
+    }
+
+    private func visit(
+        _ key: String, _ message: some Encodable & Sendable, _ name: String, _ kind: GrainCallRequest.Kind
+    ) async {
+        let adds = kind == .command
+        let (begun, read) = (boards.begin(key, adds: adds), history.begin(key))
+        // What fails may have happened; it is not repeated, for the grain would not recognise it.
+        guard let request = try? request(message, name, kind, key, id: "visit", of: Board.type),
+            let reply = try? await send(request),
+            let state = try? MessageCoding.decode(BoardState.self, from: reply.payload)
+        else { return }
+        boards.answered(key, state, begun, adds: adds)
+        if let total = state.total { history.read(key, total, read) }
     }
 
     // MARK: At the end
 
     /// Reads every grain and compares it with what the clients did.
     func checkTotals() {
-        for key in keys {
+        for key in keys + triggered {
             running += 1
             _ = Task(executorPreference: host) {
                 await self.checkTotal(of: key)

@@ -263,11 +263,34 @@ import Testing
             nodeID: "silo-1", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "nowhere:1", clientID: "test"))
         let partitions = SiloPartitions(
             configuration, logger: bench.runtime.logger, liveness: { SiloLiveness(start: .now) },
-            canCommit: { canCommit.value }, make: { _ in bench.runtime })
+            canCommit: { canCommit.value }, proveEpoch: { true }, make: { _ in bench.runtime })
         let request = ReleaseRequest(partition: 0, nominee: "silo-2")
         #expect(await !partitions.release(request), "a commit of an earlier life may still be on its way")
         canCommit.use { $0 = true }
         #expect(await partitions.release(request))
+    }
+
+    /// Two processes of one name: the one that is asked may have been fenced by the one that made the claim.
+    @Test func whoIsAskedForAnothersClaimProvesItsEpochFirst() async throws {
+        let bench = try PartitionBench()
+        let proofs = Locked(0)
+        let isCurrent = Locked(false)
+        let configuration = SiloConfiguration(
+            nodeID: "silo-1", generation: 2, kafka: KafkaConfiguration(bootstrapServers: "nowhere:1", clientID: "test"))
+        let partitions = SiloPartitions(
+            configuration, logger: bench.runtime.logger, liveness: { SiloLiveness(start: .now) }, canCommit: { true },
+            proveEpoch: {
+                proofs.use { $0 += 1 }
+                return isCurrent.value
+            }, make: { _ in bench.runtime })
+        func isReleased(_ generation: Int64?) async -> Bool {
+            await partitions.release(ReleaseRequest(partition: 0, nominee: "silo-2", generation: generation))
+        }
+        #expect(await isReleased(2))
+        #expect(proofs.value == 0, "of its own commits it knows")
+        for other: Int64? in [1, 3, nil] { #expect(await !isReleased(other)) }
+        isCurrent.use { $0 = true }
+        for other: Int64? in [1, 3, nil] { #expect(await isReleased(other)) }
     }
 
     @Test func anOlderViewIsPassedOver() async throws {
@@ -276,7 +299,7 @@ import Testing
             nodeID: "silo-1", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "nowhere:1", clientID: "test"))
         let partitions = SiloPartitions(
             configuration, logger: bench.runtime.logger, liveness: { SiloLiveness(start: .now) },
-            canCommit: { true }, make: { _ in bench.runtime })
+            canCommit: { true }, proveEpoch: { true }, make: { _ in bench.runtime })
         let rival = SiloView.Silo(id: "silo-2", generation: 1)
         partitions.follow(SiloView(version: 2, silos: [rival]))
         partitions.follow(SiloView(version: 1, silos: []))

@@ -83,7 +83,7 @@ import Testing
     }
 
     @Test func aDrainEndsEveryStateAndNothingFollows() {
-        for count in 0..<Self.takeover.count {
+        for count in 0..<4 {
             var lifecycle = lifecycle(Self.takeover.prefix(count))
             guard case .close(nil) = lifecycle.handle(.drainRequested) else { return fail(lifecycle) }
             guard case .nothing = lifecycle.handle(.restored) else { return fail(lifecycle) }
@@ -93,6 +93,14 @@ import Testing
         guard case .nothing = draining.handle(.drainRequested) else { return fail(draining) }
         guard case .close(nil) = draining.handle(failure(.fenced)) else { return fail(draining) }
         #expect(draining.state == .released)
+    }
+
+    @Test(arguments: 4..<6) func aTakeoverThatIsGivenUpHoldsThePartitionUntilItsStepHasEnded(count: Int) {
+        var lifecycle = lifecycle(Self.takeover.prefix(count))
+        guard case .finish = lifecycle.handle(.drainRequested) else { return fail(lifecycle) }
+        #expect(lifecycle.state.isHolding, "it may be committing")
+        guard case .close(nil) = lifecycle.handle(Self.takeover[count]) else { return fail(lifecycle) }
+        #expect(lifecycle.state == .released)
     }
 
     private func fail(_ lifecycle: PartitionLifecycle, sourceLocation: SourceLocation = #_sourceLocation) {

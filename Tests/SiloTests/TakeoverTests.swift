@@ -51,6 +51,69 @@ import Testing
         #expect(Set(deleted) == ["silo-1", "silo-2", "silo-3"])
     }
 
+    /// What is being restored belongs to the life in which it was claimed.
+    @Test func aLifeThatEndsDuringTheRestoreIsNotServedIn() async throws {
+        let log = MemoryLog()
+        let isAsked = Locked(false)
+        let mayGoOn = Locked(false)
+        let rival = PartitionClaim(
+            silo: "silo-0", generation: 1, transactionalId: "silo-0", claimedAt: Timestamp(millisecondsSinceEpoch: 0))
+        let bench = try PartitionBench(
+            log: log,
+            succession: TestSuccession { _ in
+                isAsked.use { $0 = true }
+                while !mayGoOn.value, !Task.isCancelled { await Task.yield() }
+                return .released
+            })
+        log.blockCommits(true)
+        try await bench.serve { bench in
+            try await eventually("it claims") { log.blockedCommits == 1 }
+            // A rival that appears while the claim is made is cleared when the partition is restored.
+            try log.append(
+                ProducerRecord(
+                    topic: Topics.state, partition: 0, key: ChangelogKey.claim(silo: rival.silo).bytes,
+                    value: bench.codec.encode(rival)))
+            log.blockCommits(false)
+            try await eventually("it restores") { isAsked.value && bench.runtime.lifecycleState == .restoring }
+            #expect(claimKeys(log).count { $0.silo == "silo-1" } == 1)
+            bench.runtime.endLife(.closed("the life has ended"))
+            mayGoOn.use { $0 = true }
+            try await bench.idle()
+            let own = claimKeys(log).filter { $0.silo == "silo-1" }
+            #expect(own.map(\.isDeleted) == [false, false], "it is claimed anew before it is served")
+        }
+    }
+
+    /// The deletion of a rival's claim may be on its way: if that one claims anew, it must not be hit.
+    @Test func aTakeoverThatIsGivenUpIsReleasedWhenItCommitsNothingMore() async throws {
+        let bench = try PartitionBench()
+        bench.log.blockCommits(true)
+        var configuration = SiloConfiguration(
+            nodeID: "silo-1", generation: 1, kafka: KafkaConfiguration(bootstrapServers: "nowhere:1", clientID: "test"))
+        configuration.partitionCount = 1
+        var liveness = SiloLiveness(start: .now)
+        for silo in ["silo-1", "silo-2"] { liveness.hear(silo, at: .now) }
+        let partitions = SiloPartitions(
+            configuration, logger: bench.runtime.logger, liveness: { [liveness] in liveness },
+            canCommit: { true }, proveEpoch: { true }, make: { _ in bench.runtime })
+        let running = Task { await partitions.run() }
+        partitions.follow(SiloView(version: 1, silos: [SiloView.Silo(id: "silo-1", generation: 1)]))
+        try await eventually("it claims") { bench.log.blockedCommits == 1 }
+        partitions.follow(SiloView(version: 2, silos: [SiloView.Silo(id: "silo-2", generation: 1)]))
+        let isReleased = Locked(false)
+        let release = Task {
+            while await !partitions.release(ReleaseRequest(partition: 0, nominee: "silo-2")) { await Task.yield() }
+            isReleased.use { $0 = true }
+        }
+        // As long as it takes whoever does not wait.
+        for _ in 0..<1_000 { await Task.yield() }
+        #expect(!isReleased.value)
+        bench.log.blockCommits(false)
+        await release.value
+        partitions.close()
+        await running.value
+    }
+
     @Test func aClaimOfALaterRivalIsFencedToo() {
         var claims = PartitionClaims()
         let claim = { (silo: String) in

@@ -18,8 +18,9 @@ package import Records
 /// 5. *Check* that the silo's own claim still stands, *delete* the others', and serve.
 ///
 /// A silo that gives a partition back deletes its claim after its last commit: nobody has to fence it. It says
-/// *released* only when all its commits to the partition have a known outcome or it has initialised its producer
-/// since.
+/// *released* only when all its commits to the partition, those of a takeover that it has given up among them, have a
+/// known outcome or it has initialised its producer since. For the claim of another process of its name it says so only
+/// after Kafka has taken a record under its own epoch: until then it may itself have been fenced by that one.
 ///
 /// Why it is safe: take two silos that claim the same partition. Their claims have an order in the changelog. The later
 /// one reads the earlier one (unless a third silo has deleted it, after clearing it), clears that silo, and only then

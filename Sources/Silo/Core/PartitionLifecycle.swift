@@ -24,13 +24,13 @@ package struct PartitionLifecycle: Sendable {
         case clearing
         /// Joining the silo's producer. → claiming, backingOff, stopped, released
         case joining
-        /// → restoring, backingOff, stopped, released
+        /// → restoring, draining, backingOff, stopped
         case claiming
-        /// Reading what is left of the changelog. → serving, backingOff, stopped, released
+        /// Reading what is left of the changelog, and deleting the claims of rivals. → serving, draining, backingOff, stopped
         case restoring
         /// → draining, backingOff, stopped
         case serving
-        /// Finishing the batch in hand. → released
+        /// Finishing what is in hand: a batch, or a step of the takeover, which may be committing. → released, stopped
         case draining
         /// → following, released
         case backingOff
@@ -111,11 +111,13 @@ package struct PartitionLifecycle: Sendable {
             failures = 0
             return move(to: .serving, .serve)
         case (.draining, .drained): return move(to: .released, .close(nil))
-        case (.serving, .drainRequested): return move(to: .draining, .finish)
+        case (.claiming, .drainRequested), (.restoring, .drainRequested), (.serving, .drainRequested):
+            return move(to: .draining, .finish)
         case (.draining, .drainRequested): return .nothing
         case (_, .drainRequested): return move(to: .released, .close(nil))
         case (_, .contradiction(let error)): return move(to: .stopped, .close(error))
-        case (.draining, .failed): return move(to: .released, .close(nil))
+        case (.draining, .claimed), (.draining, .restored), (.draining, .failed):
+            return move(to: .released, .close(nil))
         case (_, .failed(let error)): return recover(from: error)
         default:
             preconditionFailure("partition \(partition): \(event) is impossible while \(state)")

@@ -51,10 +51,13 @@ package enum SiloMessage: Sendable, Equatable {
 package struct ReleaseRequest: Sendable, Equatable, Codable {
     package var partition: Int32
     package var nominee: String
+    /// Of the process that made the claim in question: another one of its name answers only for what it can prove.
+    package var generation: Int64?
 
-    package init(partition: Int32, nominee: String) {
+    package init(partition: Int32, nominee: String, generation: Int64? = nil) {
         self.partition = partition
         self.nominee = nominee
+        self.generation = generation
     }
 }
 

@@ -34,6 +34,8 @@ package struct VolatileActivations: Sendable {
 
         var isIdle: Bool { running == nil && waiting.isEmpty }
 
+        func isRunning(_ condition: (PendingCall) -> Bool) -> Bool { running.map { condition($0.call) } ?? false }
+
         var earliestDeadline: ContinuousClock.Instant? {
             let waiting = waiting.lazy.map(\.deadline).min()
             guard let running else { return waiting }
@@ -140,7 +142,9 @@ package struct VolatileActivations: Sendable {
         var waiting: [PendingCall] = []
         var begun: [(call: PendingCall, turn: UInt64)] = []
         var next: [Start] = []
-        for (grain, activation) in activations where !activation.isIdle {
+        // In an order that follows from the names, so that runs can be replayed.
+        let affected = activations.filter { $0.value.waiting.contains(where: isOver) || $0.value.isRunning(isOver) }
+        for (grain, activation) in affected.sorted(by: { $0.key.description < $1.key.description }) {
             let over = activation.waiting.filter(isOver)
             if !over.isEmpty {
                 activations[grain]?.waiting.removeAll(where: isOver)
@@ -172,8 +176,11 @@ package struct VolatileActivations: Sendable {
     ///
     /// - Returns: the commands that waited, and those whose turns had begun.
     package mutating func close() -> (waiting: [PendingCall], begun: [(call: PendingCall, turn: UInt64)]) {
-        let waiting = activations.values.flatMap(\.waiting)
-        let begun = activations.values.compactMap(\.running)
+        // In an order that follows from the names, so that runs can be replayed.
+        let ordered = activations.filter { !$0.value.isIdle }.sorted { $0.key.description < $1.key.description }.map(
+            \.value)
+        let waiting = ordered.flatMap(\.waiting)
+        let begun = ordered.compactMap(\.running)
         (activations, isOpen, callCount, callBytes, earliestDeadline) = ([:], false, 0, 0, nil)
         return (waiting, begun)
     }

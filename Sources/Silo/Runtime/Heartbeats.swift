@@ -30,17 +30,20 @@ final class Heartbeats: Sendable {
     private let lease: ServingLease
     private let clocks: Clocks
     private let logger: Logger
+    private let superseded: @Sendable () -> Void
     private let state: Mutex<State>
     private let wanted = Signal()
 
     /// - Parameters:
     ///   - sink: of the silo's lane.
     ///   - open: begins to read all heartbeats, see ``SiloLog/openHeartbeats()``.
+    ///   - superseded: told when a later process of the same name is heard.
     init(
         _ configuration: SiloConfiguration, sink: any TransactionSink,
         open: @escaping @Sendable () async throws(EventLogError) -> any IntakeSource, codec: any RecordCoding,
-        lease: ServingLease, logger: Logger
+        lease: ServingLease, logger: Logger, superseded: @escaping @Sendable () -> Void = {}
     ) {
+        self.superseded = superseded
         silo = configuration.nodeID
         generation = configuration.generation
         interval = configuration.heartbeatInterval
@@ -190,16 +193,24 @@ final class Heartbeats: Sendable {
         }
     }
 
+    private func noteSuccessor(_ heartbeat: SiloHeartbeat) {
+        guard heartbeat.silo == silo, heartbeat.generation > generation else { return }
+        let isFirst = state.withLock { state in
+            defer { state.isSuperseded = true }
+            return !state.isSuperseded
+        }
+        guard isFirst else { return }
+        logger.critical(
+            "another process runs under this silo's name: this one stops committing",
+            metadata: ["generation": "\(generation)", "other": "\(heartbeat.generation)"])
+        superseded()
+    }
+
     private func take(_ heartbeat: SiloHeartbeat) {
         let now = clocks.monotonic()
+        noteSuccessor(heartbeat)
         let confirmed = state.withLock { state -> [OneShot<Bool>] in
             state.liveness.hear(heartbeat.silo, at: now)
-            if heartbeat.silo == silo, heartbeat.generation > generation, !state.isSuperseded {
-                state.isSuperseded = true
-                logger.critical(
-                    "another process runs under this silo's name: this one stops committing",
-                    metadata: ["generation": "\(generation)", "other": "\(heartbeat.generation)"])
-            }
             guard heartbeat.silo == silo, heartbeat.generation == generation,
                 let index = state.underWay.firstIndex(where: { $0.sequence == heartbeat.sequence })
             else { return [] }

@@ -25,13 +25,20 @@ extension PartitionRuntime {
         } catch {
             return .failed(error)
         }
-        let waiting = shared.withLock { shared in
+        let begun = shared.withLock { shared -> Result<[QueryWait], EventLogError> in
+            if let error = shared.endedLife { return .failure(error) }
             shared.isServing = true
             shared.tenure += 1
-            return shared.waiters.takeAll()
+            // Under the lock, so that the end of the life cannot come in between.
+            volatileGrains.open()
+            return .success(shared.waiters.takeAll())
         }
-        volatileGrains.open()
-        for wait in waiting { wait.wake() }
+        do throws(EventLogError) {
+            for wait in try begun.get() { wait.wake() }
+        } catch {
+            await intake.close()
+            return .failed(error)
+        }
         logger.info("serving")
         let event = await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.pump(intake) }

@@ -132,7 +132,7 @@ extension PartitionRuntime {
     func join() async -> PartitionLifecycle.Event {
         do throws(EventLogError) {
             let sink = try log.makeTransactions()
-            shared.withLock { $0.producer = sink }
+            shared.withLock { ($0.producer, $0.endedLife) = (sink, nil) }
             try await sink.initialize(timeout: .seconds(10))
             context.metrics.takeovers.increment()
             return .joined

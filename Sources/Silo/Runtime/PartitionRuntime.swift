@@ -50,6 +50,8 @@ final class PartitionRuntime: Sendable {
         var isNominated = false
         /// What the partition is followed with, until it is restored.
         var tail: ChangelogTail?
+        /// Why the partition must not be served: the life of the producer in which it was claimed has ended.
+        var endedLife: EventLogError?
         /// Commits, once joined.
         var producer: (any TransactionSink)?
         /// Until when rivals that were fenced may answer queries from a state that is out of date.
@@ -175,6 +177,11 @@ final class PartitionRuntime: Sendable {
     /// Ends the service because the silo's producer has ended: the partition is not owned any more.
     func endLife(_ error: EventLogError) {
         shared.withLock { shared in
+            switch shared.lifecycle.state {
+            // A claim that is still under way is not committed; one that is committed counts for nothing any more.
+            case .claiming, .restoring, .serving: shared.endedLife = error
+            default: break
+            }
             guard shared.isServing else { return }
             if shared.intakeError == nil { shared.intakeError = error }
             // At once, not when the batch in hand is done: nothing is answered from this state any more.

@@ -19,6 +19,8 @@ package final class Silo: Service, GrainCallHandler {
         var partitions: SiloPartitions?
         /// The last view that came before the partitions were there.
         var view: SiloView?
+        /// A later process of the same name is there: this one must not fence it.
+        var isSuperseded = false
         /// Why it does not run.
         var failure: OrchestraError?
     }
@@ -87,7 +89,8 @@ package final class Silo: Service, GrainCallHandler {
     /// The silos of the cluster have changed.
     package func follow(_ view: SiloView) {
         let partitions = state.withLock { state in
-            state.view = view
+            // Views may overtake each other, also before there are partitions.
+            if view.version >= state.view?.version ?? 0 { state.view = view }
             return state.partitions
         }
         partitions?.follow(view)
@@ -97,7 +100,7 @@ package final class Silo: Service, GrainCallHandler {
     package func waitUntilReady() async {
         while !isReady, !Task.isCancelled {
             // Readiness is the conjunction of what many loops do; looking is simpler than counting.
-            try? await configuration.clocks.sleep(.milliseconds(10))
+            try? await configuration.clocks.sleep(configuration.tick)
         }
     }
 
@@ -199,7 +202,12 @@ package final class Silo: Service, GrainCallHandler {
     private func makeLane(_ log: any SiloLog, _ groupOffsets: GroupOffsets) -> TransactionLane {
         let id = configuration.transactionalID
         return TransactionLane(logger: logger, didCommit: { groupOffsets.note($0.offsets) }) {
-            () throws(EventLogError) in try log.makeProducer(id)
+            () throws(EventLogError) in
+            guard !self.state.withLock({ $0.isSuperseded }) else {
+                throw EventLogError(
+                    kind: .fenced, name: "_FENCED", message: "another process runs under this silo's name")
+            }
+            return try log.makeProducer(id)
         }
     }
 
@@ -228,7 +236,8 @@ package final class Silo: Service, GrainCallHandler {
             executor: configuration.executor,
             logger: logger)
         return SiloPartitions(
-            configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen }
+            configuration, logger: logger, liveness: { heartbeats.liveness }, canCommit: { lane.isOpen },
+            proveEpoch: { await heartbeats.confirm() }
         ) { partition in
             PartitionRuntime(partition: partition, context: context, log: log.partition(partition, lane: lane))
         }
@@ -246,7 +255,7 @@ package final class Silo: Service, GrainCallHandler {
         let heartbeats = Heartbeats(
             configuration, sink: lane.makeSink(),
             open: { () async throws(EventLogError) in try await log.openHeartbeats() }, codec: codec, lease: lease,
-            logger: logger)
+            logger: logger, superseded: { [weak self] in self?.state.withLock { $0.isSuperseded = true } })
         let partitions = makePartitions(log, lane, heartbeats, lease)
         lane.onEndOfLife { error in
             lease.revoke()

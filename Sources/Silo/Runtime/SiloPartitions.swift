@@ -60,11 +60,13 @@ final class SiloPartitions: Sendable {
     }
 
     private let silo: String
+    private let generation: Int64
     private let partitionCount: Int32
     private let standbys: Int
     private let slack: Double
     private let liveness: @Sendable () -> SiloLiveness
     private let canCommit: @Sendable () -> Bool
+    private let proveEpoch: @Sendable () async -> Bool
     private let make: @Sendable (Int32) -> PartitionRuntime
     private let clocks: Clocks
     private let logger: Logger
@@ -75,17 +77,22 @@ final class SiloPartitions: Sendable {
     /// - Parameters:
     ///   - liveness: of whom Kafka has heard.
     ///   - canCommit: whether the silo's producer is initialised now.
+    ///   - proveEpoch: whether Kafka takes what this silo writes from now on: then no other process of its name can commit
+    ///     under the epoch that it had.
     ///   - make: makes the runtime of a partition.
     init(
         _ configuration: SiloConfiguration, logger: Logger, liveness: @escaping @Sendable () -> SiloLiveness,
-        canCommit: @escaping @Sendable () -> Bool, make: @escaping @Sendable (Int32) -> PartitionRuntime
+        canCommit: @escaping @Sendable () -> Bool, proveEpoch: @escaping @Sendable () async -> Bool,
+        make: @escaping @Sendable (Int32) -> PartitionRuntime
     ) {
         silo = configuration.nodeID
+        generation = configuration.generation
         partitionCount = configuration.partitionCount
         standbys = configuration.standbys
         slack = configuration.placementSlack
         self.liveness = liveness
         self.canCommit = canCommit
+        self.proveEpoch = proveEpoch
         self.make = make
         clocks = configuration.clocks
         self.logger = logger
@@ -273,7 +280,10 @@ final class SiloPartitions: Sendable {
         }
         // Commits of a tenure that has ended have a known outcome, or ended the life of the producer; then only the next
         // life makes sure that none of them is still on its way.
-        return canCommit()
+        guard canCommit() else { return false }
+        if request.generation == generation { return true }
+        // The claim is of a predecessor, or of a successor. This process may have been fenced by it without knowing.
+        return await proveEpoch()
     }
 
     // MARK: Calls

@@ -63,7 +63,7 @@ final class SiloSuccession: Succession {
 
     private func asks(_ rival: PartitionClaim, toRelease partition: Int32) async -> Bool {
         guard let network else { return false }
-        let question = ReleaseRequest(partition: partition, nominee: silo)
+        let question = ReleaseRequest(partition: partition, nominee: silo, generation: rival.generation)
         do {
             let reply = try await network.send(
                 SiloMessage.release(question).request(timeLeft: SiloSuccession.patience), to: rival.silo)

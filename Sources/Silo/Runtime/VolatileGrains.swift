@@ -154,7 +154,9 @@ final class VolatileGrains: Sendable {
 
     /// Runs a turn in a task, and those that wait behind it.
     private func begin(_ start: VolatileActivations.Start, _ kind: any VolatileKind) {
-        state.withLock { $0.tasks[start.turn] = Task { await self.run(start, kind) } }
+        state.withLock {
+            $0.tasks[start.turn] = Task(executorPreference: context.executor) { await self.run(start, kind) }
+        }
     }
 
     private func run(_ start: VolatileActivations.Start, _ kind: any VolatileKind) async {
