@@ -35,8 +35,12 @@ test:  ## build and run all tests
 	@swift build $(release) --product orchestra
 	@swift build $(release) --product chaos-orchestra
 	@swift build $(release) --product peer-fuzz
+	@swift build $(release) --product membership-sim
+	@swift build $(release) --product ownership-sim
 	@.build/debug/broker-fuzz
 	@.build/release/peer-fuzz
+	@.build/release/membership-sim faults 1 5000
+	@.build/release/ownership-sim 1 2000
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/prove_registry.py
 	@.venv/bin/python Tests/Conformance/soak.py
@@ -74,7 +78,8 @@ sim:  ## replay one run of the membership simulation (SEED=n)
 
 ownership:  ## simulate silos and Kafka in virtual time (SEED=n with all that happens, or SEEDS='1 2000')
 	@scripts/setup
-	@swift run ownership-sim $(or $(SEED),$(SEEDS),1 200)
+	@swift build $(release) --product ownership-sim
+	@.build/release/ownership-sim $(or $(SEED),$(SEEDS),1 200)
 
 lint:  ## check formatting, scripts, generated code and the rules of the code base
 	@scripts/setup --tests

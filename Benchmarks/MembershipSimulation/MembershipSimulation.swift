@@ -1,3 +1,4 @@
+import Foundation
 import Membership
 import Simulation
 
@@ -7,13 +8,14 @@ import Simulation
 ///     membership-sim 100 1000         for these numbers of nodes
 ///     membership-sim crash 1000 10    one part (crash, join, impair, part) for so many nodes and seeds
 ///     membership-sim bootstrap 2000   so many nodes that start within one second
-///     membership-sim faults 1 10000   random faults under these seeds, with the invariants checked
+///     membership-sim faults 1 10000   random faults under these seeds, with the invariants checked; exit status 1 if
+///                                     one does not hold
 @main
 struct MembershipSimulation {
-    static func main() {
+    static func main() async {
         let arguments = CommandLine.arguments.dropFirst()
         let numbers = arguments.compactMap { Int($0) }
-        if arguments.first == "faults" { return faults(numbers.map { UInt64($0) }) }
+        if arguments.first == "faults" { return await faults(numbers.map { UInt64($0) }) }
         print("| nodes | measure | median | p99 | seeds |")
         print("|---|---|---|---|---|")
         let seeds = numbers.dropFirst().first.map { UInt64($0) }
@@ -126,21 +128,32 @@ struct MembershipSimulation {
         row(nodes, "bootstrap: all know all", times, seeds: seeds, unit: "s")
     }
 
-    private static func faults(_ bounds: [UInt64]) {
+    private static func faults(_ bounds: [UInt64]) async {
         let first = bounds.first ?? 1
         let last = max(first, bounds.dropFirst().first ?? first)
+        let lanes = min(2, last - first + 1)
+        let reports = await withTaskGroup(of: [FaultRun.Report].self) { group in
+            for lane in 0..<lanes {
+                group.addTask {
+                    stride(from: first + lane, through: last, by: Int(lanes)).map { seed in
+                        FaultRun.run(seed: seed, trace: first == last ? { print($0) } : nil)
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
         var healing = Numbers()
         var failures = 0
-        for seed in first...last {
-            let report = FaultRun.run(seed: seed, trace: first == last ? { print($0) } : nil)
+        for report in reports.sorted(by: { $0.seed < $1.seed }) {
             healing.add(Double(report.healing) / 1_000_000)
             guard !report.violations.isEmpty else { continue }
             failures += 1
-            print("seed \(seed): \(report.violations.joined(separator: "; "))")
+            print("seed \(report.seed): \(report.violations.joined(separator: "; "))")
         }
         print(
             "\(last - first + 1) seeds, \(failures) with violations; agreement after healing: median "
                 + "\(text(healing.quantile(0.5))) s, p99 \(text(healing.quantile(0.99))) s, "
                 + "most \(text(healing.largest)) s")
+        if failures > 0 { exit(1) }
     }
 }
