@@ -742,7 +742,7 @@ ALIASED = json.dumps(
 )
 FIELD_ALIASED = record({"name": "z", "type": "string", "aliases": ["a"]})
 
-# (change, old, new, allowed under BACKWARD, FORWARD, FULL): the table of KAFKA.md.
+# (change, old, new, allowed under BACKWARD, FORWARD, FULL).
 COMPATIBILITY = [
     ("add a field without default", A, record(("a", "string"), ("b", "int")), False, True, False),
     ("add a field with default", A, AB, True, True, True),

@@ -5,7 +5,7 @@ import OrchestraCore
 enum NodeGeneration {
     /// Takes the next generation of a node and remembers it in the data directory.
     ///
-    /// If the clock went back since the last start (DESIGN, rule 16), the last generation plus one is taken: a
+    /// If the clock went back since the last start, the last generation plus one is taken: a
     /// generation must never seem older than one that others have seen.
     ///
     /// - Parameters:
