@@ -76,8 +76,9 @@ import Testing
     @Test func aCommandThatThrowsAnswersItsErrorAtOnce() async throws {
         let bench = try PartitionBench()
         try await bench.serve { bench in
-            let code = await code { _ = try await bench.grain("a").send(Add(amount: -1)) }
+            let code = await code { _ = try await bench.grain("thrown once").send(Add(amount: -1)) }
             #expect(code == .handlerFailed)
+            #expect(Counter.probe.count(of: "refuse thrown once") == 1, "its caller decides about another attempt")
             #expect(bench.log.commits.count == 1, "nothing but the claim")
         }
         #expect(try bench.deadLetters.isEmpty)
