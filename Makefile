@@ -39,8 +39,8 @@ test:  ## build and run all tests
 	@swift build $(release) --product ownership-sim
 	@.build/debug/broker-fuzz
 	@.build/release/peer-fuzz
-	@.build/release/membership-sim faults 1 5000
-	@.build/release/ownership-sim 1 2000
+	@.build/release/membership-sim faults 1 5000 || { echo "at commit $$(git rev-parse HEAD 2>/dev/null); replay a seed with: make sim SEED=n"; exit 1; }
+	@.build/release/ownership-sim 1 2000 || { echo "at commit $$(git rev-parse HEAD 2>/dev/null); replay a seed with: make ownership SEED=n"; exit 1; }
 	@Tests/Conformance/run
 	@.venv/bin/python Tests/Conformance/prove_registry.py
 	@.venv/bin/python Tests/Conformance/soak.py
