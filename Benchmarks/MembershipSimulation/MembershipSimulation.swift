@@ -131,20 +131,12 @@ struct MembershipSimulation {
     private static func faults(_ bounds: [UInt64]) async {
         let first = bounds.first ?? 1
         let last = max(first, bounds.dropFirst().first ?? first)
-        let lanes = min(2, last - first + 1)
-        let reports = await withTaskGroup(of: [FaultRun.Report].self) { group in
-            for lane in 0..<lanes {
-                group.addTask {
-                    stride(from: first + lane, through: last, by: Int(lanes)).map { seed in
-                        FaultRun.run(seed: seed, trace: first == last ? { print($0) } : nil)
-                    }
-                }
-            }
-            return await group.reduce(into: []) { $0 += $1 }
-        }
+        let reports =
+            first == last
+            ? [FaultRun.run(seed: first) { print($0) }] : await FaultRun.run(seeds: first...last, lanes: 2)
         var healing = Numbers()
         var failures = 0
-        for report in reports.sorted(by: { $0.seed < $1.seed }) {
+        for report in reports {
             healing.add(Double(report.healing) / 1_000_000)
             guard !report.violations.isEmpty else { continue }
             failures += 1

@@ -36,6 +36,23 @@ package struct FaultRun {
         }
     }
 
+    /// Runs seeds, so many at a time.
+    ///
+    /// - Returns: the reports, in the order of their seeds.
+    package static func run(seeds: ClosedRange<UInt64>, lanes: UInt64) async -> [Report] {
+        let reports = await withTaskGroup(of: [Report].self) { group in
+            for lane in 0..<lanes {
+                group.addTask {
+                    stride(from: seeds.lowerBound + lane, through: seeds.upperBound, by: Int(lanes)).map {
+                        run(seed: $0)
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        return reports.sorted { $0.seed < $1.seed }
+    }
+
     /// - Parameter trace: is given what happens, line by line.
     package static func run(
         seed: UInt64, settings: MembershipSettings = MembershipSettings(), trace: ((String) -> Void)? = nil

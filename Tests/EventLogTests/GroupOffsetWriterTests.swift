@@ -37,10 +37,9 @@ struct GroupOffsetWriterTests {
         try await writer.commit(offsets, timeout: .seconds(10))
         cluster.setBrokerIsUp(false)
         let start = ContinuousClock.now
-        let commit = Task { await failure(writer) }
-        let end = Task { await writer.close() }
-        _ = await commit.value
-        await end.value
+        async let commit = failure(writer)
+        async let end: Void = writer.close()
+        _ = await (commit, end)
         #expect(.now - start < .seconds(4))
     }
 
@@ -48,6 +47,7 @@ struct GroupOffsetWriterTests {
         let cluster = try MockCluster()
         let writer = try GroupOffsetWriter(cluster.configuration(), groupID: "g", logger: quiet)
         cluster.setBrokerIsUp(false)
+        // A task, so that it can be cancelled.
         let commit = Task { await failure(writer) }
         commit.cancel()
         #expect(await commit.value == .closed)

@@ -54,6 +54,7 @@ struct GroupOffsetsTests {
 
     @Test func itReportsNowAndThenByItself() async throws {
         let offsets = make(interval: .milliseconds(5))
+        // It ends only when it is cancelled.
         let task = Task { await offsets.run() }
         for offset in Int64(1)...3 {
             offsets.note([place(1): offset])

@@ -96,6 +96,7 @@ import Testing
         let partitions = SiloPartitions(
             configuration, logger: bench.runtime.logger, liveness: { [liveness] in liveness },
             canCommit: { true }, proveEpoch: { true }, make: { _ in bench.runtime })
+        // Tasks, because both go on while the test looks at what they do.
         let running = Task { await partitions.run() }
         partitions.follow(SiloView(version: 1, silos: [SiloView.Silo(id: "silo-1", generation: 1)]))
         try await eventually("it claims") { bench.log.blockedCommits == 1 }

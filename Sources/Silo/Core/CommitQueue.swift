@@ -51,6 +51,8 @@ package struct CommitQueue: Sendable {
     /// One transaction of several batches.
     package static func merged(_ commits: [QueuedCommit]) -> TransactionBatch {
         guard var result = commits.first?.batch else { return TransactionBatch(records: []) }
+        // Most are alone; reserving room would copy their records.
+        guard commits.count > 1 else { return result }
         result.records.reserveCapacity(commits.reduce(0) { $0 + $1.batch.records.count })
         for commit in commits.dropFirst() {
             result.records += commit.batch.records
