@@ -69,9 +69,12 @@ let package = Package(
 
         // No I/O: no clock, no random source, no task.
         library("OrchestraCore", []),
-        .target(name: "Membership", path: "Sources/Membership/Protocol", swiftSettings: settings),
+        library("SeededRandom", []),
+        .target(
+            name: "Membership", dependencies: ["SeededRandom"], path: "Sources/Membership/Protocol",
+            swiftSettings: settings),
         library("Placement", ["OrchestraCore"]),
-        library("Simulation", ["Membership"]),
+        library("Simulation", ["Membership", "SeededRandom"]),
 
         // Wrappers of C libraries.
         library("Compression", ["CLZ4", "OrchestraCore"]),
@@ -94,7 +97,9 @@ let package = Package(
         .target(
             name: "MembershipNetwork",
             dependencies: [
-                "Membership", "OrchestraCore", "Transport", coreMetrics, lifecycle, logging, metrics, nio, nioPosix,
+                "Membership", "OrchestraCore", "SeededRandom", "Transport", coreMetrics, lifecycle, logging, metrics,
+                nio,
+                nioPosix,
             ], path: "Sources/Membership/Network", swiftSettings: settings),
         library(
             "Silo",
@@ -135,73 +140,79 @@ let package = Package(
         // Fuzzers; that of the broker in debug builds only.
         .target(name: "FuzzSupport", path: "Tests/Fuzz/FuzzSupport", swiftSettings: settings),
         .executableTarget(
-            name: "broker-fuzz", dependencies: ["FuzzSupport", "LocalBroker", "OrchestraCore", logging, nio],
+            name: "broker-fuzz",
+            dependencies: ["FuzzSupport", "LocalBroker", "OrchestraCore", "SeededRandom", logging, nio],
             path: "Tests/Fuzz/BrokerFuzz", swiftSettings: settings),
         .executableTarget(
-            name: "peer-fuzz", dependencies: ["FuzzSupport", "Membership", "OrchestraCore", "Transport", nio],
+            name: "peer-fuzz",
+            dependencies: ["FuzzSupport", "Membership", "OrchestraCore", "SeededRandom", "Transport", nio],
             path: "Tests/Fuzz/PeerFuzz", swiftSettings: settings),
 
         // The application of the chaos tests, and the load that they put on its grains.
         .executableTarget(
             name: "chaos-orchestra",
-            dependencies: ["Orchestra", "OrchestraCore", "Transport", argumentParser, logging],
+            dependencies: ["Orchestra", "OrchestraCore", "SeededRandom", "Transport", argumentParser, logging],
             path: "Tests/Chaos/Grains", swiftSettings: settings),
 
         .executableTarget(
-            name: "membership-sim", dependencies: ["Membership", "Simulation"], path: "Benchmarks/MembershipSimulation",
-            swiftSettings: settings),
+            name: "membership-sim", dependencies: ["Membership", "SeededRandom", "Simulation"],
+            path: "Benchmarks/MembershipSimulation", swiftSettings: settings),
 
         .executableTarget(
-            name: "placement-sim", dependencies: ["Placement"], path: "Benchmarks/PlacementSimulation",
-            swiftSettings: settings),
+            name: "placement-sim", dependencies: ["Placement", "SeededRandom"],
+            path: "Benchmarks/PlacementSimulation", swiftSettings: settings),
         // For tests.
         .target(
             name: "OwnershipSimulation",
             dependencies: [
-                "Avro", "EventLog", "Membership", "OrchestraCore", "Placement", "Records", "Silo", "Simulation",
-                logging,
+                "Avro", "EventLog", "Membership", "OrchestraCore", "Placement", "Records", "SeededRandom", "Silo",
+                "Simulation", logging,
             ], path: "Tests/OwnershipSimulation", swiftSettings: settings),
         .executableTarget(
             name: "ownership-sim", dependencies: ["OwnershipSimulation"], path: "Benchmarks/OwnershipSimulation",
             swiftSettings: settings),
         .target(name: "Certificates", path: "Tests/Certificates", swiftSettings: settings),
 
-        tests("MembershipTests", ["Membership"]),
+        tests("MembershipTests", ["Membership", "SeededRandom"]),
         tests(
             "MembershipNetworkTests",
             [
                 "Membership", "MembershipNetwork", "OrchestraCore", "Transport", coreMetrics, lifecycle, logging,
                 metricsTestKit, nio,
             ]),
-        tests("SimulationTests", ["Membership", "OwnershipSimulation", "Simulation"]),
+        tests("SimulationTests", ["Membership", "OwnershipSimulation", "SeededRandom", "Simulation"]),
         tests("OrchestraCoreTests", ["OrchestraCore"]),
-        tests("PlacementTests", ["OrchestraCore", "Placement"]),
+        tests("PlacementTests", ["OrchestraCore", "Placement", "SeededRandom"]),
         tests("DigestTests", ["Digest"]),
         tests("TLSTests", ["COpenSSL", "Certificates", "TLS", nio, nioEmbedded]),
-        tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records"]),
+        tests("AvroTests", ["Avro", "Compression", "HTTPClient", "OrchestraCore", "Records", "SeededRandom"]),
         tests(
             "EventLogTests",
             ["CRdKafka", "EventLog", "LocalBroker", "OrchestraCore", coreMetrics, grdb, logging, metricsTestKit]),
-        tests("LocalBrokerTests", ["LocalBroker", "OrchestraCore", deque, grdb, logging, nio, nioPosix]),
+        tests(
+            "LocalBrokerTests",
+            ["LocalBroker", "OrchestraCore", "SeededRandom", deque, grdb, logging, nio, nioPosix]),
         tests("LocalRegistryTests", ["Avro", "HTTPClient", "LocalRegistry", grdb, lifecycle, logging]),
-        tests("TransportTests", ["Certificates", "OrchestraCore", "Transport", lifecycle, logging, nio, nioPosix]),
+        tests(
+            "TransportTests",
+            ["Certificates", "OrchestraCore", "SeededRandom", "Transport", lifecycle, logging, nio, nioPosix]),
         tests(
             "SiloTests",
             [
                 "Avro", "EventLog", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Placement",
-                "Records", "Silo", lifecycle, logging,
+                "Records", "SeededRandom", "Silo", lifecycle, logging,
             ]),
         tests(
             "AgentsTests",
             [
                 "Agents", "Avro", "EventLog", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
-                lifecycle, logging, nio, nioPosix,
+                "SeededRandom", lifecycle, logging, nio, nioPosix,
             ]),
         tests(
             "GatewayTests",
             [
                 "Avro", "EventLog", "Gateway", "HTTPClient", "LocalBroker", "LocalRegistry", "OrchestraCore", "Records",
-                "Silo", "Transport", lifecycle, logging, nio, nioPosix,
+                "SeededRandom", "Silo", "Transport", lifecycle, logging, nio, nioPosix,
             ]),
         tests(
             "OrchestraTests",

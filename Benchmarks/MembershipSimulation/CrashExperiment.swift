@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 import Simulation
 
 /// Some members end at the same moment: how long until every survivor's published view is without them?

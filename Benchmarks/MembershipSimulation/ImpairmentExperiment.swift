@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 import Simulation
 
 /// Some members are impaired for minutes; the others must not lose each other.

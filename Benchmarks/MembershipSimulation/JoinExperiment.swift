@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 import Simulation
 
 /// How long until a newcomer is known to 99.99 % of the members, and until many that start at once all know each other.

@@ -1,4 +1,5 @@
 package import Membership
+import SeededRandom
 
 /// One seeded run: a small cluster under a random schedule of faults, which then heals and must agree.
 package struct FaultRun {

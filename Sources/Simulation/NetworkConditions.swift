@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 
 /// What the simulated network does to what is sent: latency, loss, cuts, partitions.
 ///

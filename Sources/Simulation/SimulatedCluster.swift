@@ -1,4 +1,5 @@
 package import Membership
+package import SeededRandom
 
 /// What an observer of the simulation is told, in order.
 package protocol SimulationObserver: AnyObject {

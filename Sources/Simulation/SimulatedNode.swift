@@ -1,4 +1,5 @@
 package import Membership
+package import SeededRandom
 
 /// One process of the simulation: the protocol, its clock, and what the network has counted.
 package final class SimulatedNode {

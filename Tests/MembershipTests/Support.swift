@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 
 /// A node under test, driven by hand.
 struct TestNode {

@@ -1,4 +1,5 @@
 import NIOCore
+import SeededRandom
 import Testing
 import Transport
 
@@ -28,7 +29,7 @@ import Transport
 
     /// Against a dictionary, under random use.
     @Test(arguments: [1, 2, 3] as [UInt64]) func behavesLikeADictionary(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var table = CallTable<UInt64>()
         var model: [UInt64: UInt64] = [:]
         var now: UInt64 = 0

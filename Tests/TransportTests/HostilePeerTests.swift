@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import OrchestraCore
+import SeededRandom
 import Synchronization
 import Testing
 import Transport
@@ -33,7 +34,7 @@ import Transport
 
     @Test func randomBytesEndTheirConnection() async throws {
         try await undisturbed { server, port in
-            var random = SplitMix64(seed: 42)
+            var random = SeededGenerator(seed: 42)
             for _ in 0..<50 {
                 let peer = try await RawPeer(port: port)
                 peer.send((0..<200).map { _ in UInt8.random(in: 0...255, using: &random) })
@@ -46,7 +47,7 @@ import Transport
 
     @Test func mutatedSessionsEndOrAreAnswered() async throws {
         try await undisturbed { _, port in
-            var random = SplitMix64(seed: 7)
+            var random = SeededGenerator(seed: 7)
             for _ in 0..<50 {
                 var bytes = ByteBuffer()
                 bytes.writeImmutableBuffer(RawPeer.hello())

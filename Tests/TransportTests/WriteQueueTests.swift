@@ -1,4 +1,5 @@
 import NIOCore
+import SeededRandom
 import Testing
 import Transport
 
@@ -46,7 +47,7 @@ import Transport
     }
 
     @Test func whatIsSmallOrDoesNotShrinkIsLeftAlone() throws {
-        var random = SplitMix64(seed: 3)
+        var random = SeededGenerator(seed: 3)
         let noise = (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) }
         #expect(folded(noise).readableBytes == 5000 + Frame.headerLength)
         #expect(folded([UInt8](repeating: 1, count: 99)).readableBytes == 99 + Frame.headerLength)

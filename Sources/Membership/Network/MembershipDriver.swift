@@ -5,6 +5,7 @@ import Membership
 import NIOCore
 import NIOPosix
 import OrchestraCore
+import SeededRandom
 import Transport
 
 /// Runs one ``Membership``: gives it events with the time, and does what its effects say. The shell to that instance.

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// Who a node talks to: its neighbours on several pseudo-random rings of all live members.
 ///
 /// On each ring the members are ordered by a hash of their key, and everyone is joined to its successor and its

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// The ended members that are still remembered: which to try to reach again, and when to forget them.
 struct Graveyard: Sendable {
     /// Those declared dead, not those that have left; in an order that follows from the events.

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// Everything a node remembers about members, the ended ones included.
 ///
 /// Members are spread over 256 buckets by their key. A bucket is the unit of copying (a snapshot shares the buckets

@@ -1,3 +1,5 @@
+import SeededRandom
+
 // Sending and receiving messages, and the news that rides on them.
 
 extension Membership {

@@ -1,3 +1,5 @@
+import SeededRandom
+
 // Coming, coming back, changing and leaving.
 
 /// How a node finds the cluster: it dials several contacts at once and synchronises with the first that answers.

@@ -1,3 +1,5 @@
+import SeededRandom
+
 // Probing neighbours, helping others to probe, and connections that break.
 
 extension Membership {

@@ -1,3 +1,5 @@
+import SeededRandom
+
 // Push-pull: finding out by digests where two tables differ, and exchanging those buckets.
 
 extension Membership {

@@ -1,3 +1,5 @@
+package import SeededRandom
+
 /// The membership protocol of one node: SWIM with Lifeguard's extensions over connections, as a value without I/O.
 ///
 /// A *shell* owns it, gives it events (`step`) and does what the effects say. It reads no clock and no random source,

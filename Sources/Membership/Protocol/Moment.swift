@@ -1,3 +1,5 @@
+package import SeededRandom
+
 /// A point on the monotonic clock of one node, in microseconds since an origin that the shell chooses.
 ///
 /// Moments of different nodes cannot be compared, and none is ever sent.
@@ -31,4 +33,11 @@ extension Duration {
     }
 
     package func scaled(by factor: Double) -> Duration { .microseconds(Int64(Double(microseconds) * factor)) }
+}
+
+extension SeededGenerator {
+    /// - Returns: the duration, longer or shorter by up to `part` of it.
+    package mutating func jittered(_ duration: Duration, by part: Double = 0.1) -> Duration {
+        duration.scaled(by: 1 + part * (2 * fraction() - 1))
+    }
 }

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// The name of a node, unique in its cluster, with the 64-bit key that places it on the rings of the ``Expander``
 /// and in the buckets of the ``MemberTable``.
 ///
@@ -42,13 +44,4 @@ package enum MemberRole: UInt8, Sendable, CaseIterable {
     case silo = 1
     case agent = 2
     case gateway = 3
-}
-
-/// The finaliser of SplitMix64: every bit of the result depends on every bit of the value.
-@inline(__always)
-package func mixed(_ value: UInt64) -> UInt64 {
-    var bits = value
-    bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
-    return bits ^ (bits >> 31)
 }

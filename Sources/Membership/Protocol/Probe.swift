@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// One attempt to find out whether a neighbour lives.
 ///
 /// Legal exits:

@@ -1,25 +1,14 @@
+import SeededRandom
 import Testing
 
 @testable import Agents
 
 @Suite("The offset window")
 struct OffsetWindowTests {
-    /// SplitMix64, so that a failure can be repeated by its seed.
-    struct SeededGenerator: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-            return mixed ^ (mixed >> 31)
-        }
-    }
 
     @Test("never commits past an unfinished record, and in the end everything", arguments: 0..<200 as Range<UInt64>)
     func randomOrders(seed: UInt64) {
-        var generator = SeededGenerator(state: seed)
+        var generator = SeededGenerator(seed: seed)
         var window = OffsetWindow()
         var running: [Int64] = []
         var finished: Set<Int64> = []

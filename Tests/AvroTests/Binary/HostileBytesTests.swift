@@ -2,6 +2,7 @@ import Avro
 import Foundation
 import OrchestraCore
 import Records
+import SeededRandom
 import Testing
 
 /// Damaged data of every generated record: each case throws or gives a record that encodes to something readable.

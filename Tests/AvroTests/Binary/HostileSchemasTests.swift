@@ -1,5 +1,6 @@
 import Avro
 import Foundation
+import SeededRandom
 import Testing
 
 /// Damaged data of random schemas, and what little data can claim: it throws or gives a value, without much memory.

@@ -1,5 +1,6 @@
 import Compression
 import OrchestraCore
+import SeededRandom
 import Testing
 
 @Suite struct LZ4Tests {

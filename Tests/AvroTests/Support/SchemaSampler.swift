@@ -1,4 +1,5 @@
 import Avro
+import SeededRandom
 
 /// Random schemas and values of them, that a seed repeats. Made without a look at `avro_oracle.py`'s own generator, so
 /// that each side also meets what the other thought of.

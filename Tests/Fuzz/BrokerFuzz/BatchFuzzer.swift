@@ -1,5 +1,6 @@
 #if DEBUG
     import NIOCore
+    import SeededRandom
 
     @testable import LocalBroker
 

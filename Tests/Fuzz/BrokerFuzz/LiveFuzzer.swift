@@ -5,6 +5,7 @@
     import Logging
     import NIOCore
     import OrchestraCore
+    import SeededRandom
 
     @testable import LocalBroker
 

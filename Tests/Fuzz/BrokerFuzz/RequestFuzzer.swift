@@ -1,6 +1,7 @@
 #if DEBUG
     import FuzzSupport
     import NIOCore
+    import SeededRandom
 
     @testable import LocalBroker
 

@@ -1,26 +1,13 @@
 #if DEBUG
+    import SeededRandom
+
     /// How many cases were taken as valid: none at all would mean that the fuzzer tests nothing but the first check.
     struct FuzzTally {
         var requests = 0
         var batches = 0
     }
 
-    /// SplitMix64: the whole sequence follows from the seed.
-    struct SeededGenerator: RandomNumberGenerator {
-        private var state: UInt64
-
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-            return mixed ^ (mixed >> 31)
-        }
-
-        mutating func below(_ bound: Int) -> Int { Int(truncatingIfNeeded: next() % UInt64(bound)) }
-
+    extension SeededGenerator {
         /// A byte as lengths, counts and flags are made of: mostly small, sometimes extreme.
         mutating func lengthLikeByte() -> UInt8 {
             switch below(20) {

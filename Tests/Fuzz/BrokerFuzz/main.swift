@@ -12,6 +12,7 @@
 #if DEBUG
     import Foundation
     import FuzzSupport
+    import SeededRandom
 
     let arguments = FuzzArguments(CommandLine.arguments)
     CrashReport.install()

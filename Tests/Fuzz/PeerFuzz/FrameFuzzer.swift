@@ -1,6 +1,7 @@
 import FuzzSupport
 import Membership
 import NIOCore
+import SeededRandom
 import Transport
 
 /// Bytes of a connection, in pieces, against what cuts them into frames and what reads each kind of frame.

@@ -1,6 +1,7 @@
 import FuzzSupport
 import Membership
 import NIOCore
+import SeededRandom
 import Transport
 
 /// Whatever a stranger who does not know the secret makes of a recorded handshake, it opens nothing.

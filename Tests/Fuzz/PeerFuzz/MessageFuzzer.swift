@@ -1,5 +1,6 @@
 import FuzzSupport
 import Membership
+import SeededRandom
 
 /// Bytes of messages against the codec of the membership protocol, and what it takes against a member.
 struct MessageFuzzer {

@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 
 extension SeededGenerator {
     mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }

@@ -1,6 +1,7 @@
 import Membership
 import NIOCore
 import OrchestraCore
+import SeededRandom
 import Transport
 
 /// What well-behaved peers send: the material of mutations.

@@ -12,6 +12,7 @@
 import Foundation
 import FuzzSupport
 import Membership
+import SeededRandom
 
 let arguments = FuzzArguments(CommandLine.arguments)
 CrashReport.install()
