@@ -29,6 +29,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private(set) var remote: RemoteNode?
     /// Accepted, and not yet open: the table's business.
     var isStranger = false
+    /// When it was accepted and opened, by the table's count of such events.
+    var acceptedAt = 0
+    var openedAt = 0
     private(set) var wasOpened = false
 
     private var context: ChannelHandlerContext?

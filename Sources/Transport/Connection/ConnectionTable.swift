@@ -58,6 +58,8 @@ final class ConnectionTable: @unchecked Sendable {
     private var strangerCount = 0
     private var acceptedOpenCount = 0
     private var open: [Key: Connection] = [:]
+    /// How many connections have been accepted and opened: tells what came first.
+    private var eventCount = 0
     /// Own dials past the listener's hello.
     private var proving: [Key: Connection] = [:]
     private var isShutDown = false
@@ -92,6 +94,8 @@ final class ConnectionTable: @unchecked Sendable {
         guard !isShutDown else { return nil }
         if strangerCount >= limits.maximumStrangers { evictOldestStranger() }
         let connection = Connection(table: self, side: .listener, purpose: .calls, address: nil)
+        eventCount += 1
+        connection.acceptedAt = eventCount
         connections[ObjectIdentifier(connection)] = connection
         strangers.append(connection)
         strangerCount += 1
@@ -152,8 +156,14 @@ final class ConnectionTable: @unchecked Sendable {
                 "\(peer.identity) has been restarted: generation \(existing.identity.generation) is known here, "
                     + "not \(peer.identity.generation)")
         }
-        // Both dialed: the dial of the lower node id goes through.
-        if proving[key] != nil, settings.identity.nodeID < peer.identity.nodeID {
+        // Both dialed: the dial of the lower node id goes through. It may have done so while the other's proof was on its
+        // way; a peer that comes again after it has lost a connection is accepted after that was opened.
+        let isThrough =
+            open[key].map { own in
+                own.isDialer && own.remote?.identity.generation == peer.identity.generation
+                    && own.openedAt > connection.acceptedAt
+            } ?? false
+        if isThrough || proving[key] != nil, settings.identity.nodeID < peer.identity.nodeID {
             throw WireError(.duplicate, "\(settings.identity) is dialing \(peer.identity) for \(peer.purpose) itself")
         }
         guard open[key] != nil || acceptedOpenCount < limits.maximumConnections else {
@@ -169,6 +179,8 @@ final class ConnectionTable: @unchecked Sendable {
         guard peer.purpose != .probe, let user = users[peer.purpose] else { return nil }
         let key = Key(nodeID: peer.identity.nodeID, purpose: peer.purpose)
         if proving[key] === connection { proving[key] = nil }
+        eventCount += 1
+        connection.openedAt = eventCount
         let replaced = open.updateValue(connection, forKey: key)
         if !connection.isDialer { acceptedOpenCount += 1 }
         replaced?.close("the peer opened a new connection")
