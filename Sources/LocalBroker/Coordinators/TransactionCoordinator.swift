@@ -9,6 +9,9 @@ import OrchestraCore
 /// - InitProducerId with an identity compares the epoch before it aborts anything. Kafka compares it only
 ///   afterwards, so that a zombie's automatic bump aborts its successor's transaction.
 /// - A transactional batch is refused unless its partition was added (Kafka: since KIP-890).
+/// - What AddPartitionsToTxn and AddOffsetsToTxn add is answered before it is stored, so that a broker that is killed may
+///   forget it. In the first transaction that a producer ends after a restart, what uses an addition makes it again;
+///   see ``readmit(transactionalID:producer:partition:now:)``.
 struct TransactionCoordinator: Sendable {
     struct Configuration: Sendable {
         /// `transaction.max.timeout.ms`.
@@ -39,18 +42,25 @@ struct TransactionCoordinator: Sendable {
     private(set) var nextProducerID: Int64
     /// When ``expire(now:)`` has something to do next; it may be too early (the transaction has ended), never too late.
     private(set) var nextDeadline: Timestamp?
+    /// When the rows were read back; nil if this coordinator began without any.
+    private let restoredAt: Timestamp?
+    /// Ids whose transaction may lack additions that were answered before the restart. An id leaves when its producer
+    /// has ended a transaction or has another epoch: what comes later was added in this life, or is too late.
+    private var unsettled: Set<String> = []
 
     /// - Parameters:
     ///   - transactions: every stored row.
     ///   - nextProducerID: the last value that ``TransactionDirective/saveNextProducerID(_:)`` stored, else 0.
-    ///   - now: what is stored with a later time happened now: the clock was set back since, and a transaction must
-    ///     not stay open until it has caught up.
+    ///   - now: when the rows were read. What is stored with a later time happened now: the clock was set back since,
+    ///     and a transaction must not stay open until it has caught up. Without it nothing was lost, either.
     init(
         configuration: Configuration = Configuration(), transactions: [TransactionRow] = [], nextProducerID: Int64 = 0,
         now: Timestamp? = nil
     ) {
         self.configuration = configuration
         self.nextProducerID = nextProducerID
+        restoredAt = now
+        if now != nil { unsettled = Set(transactions.map(\.transactionalID)) }
         for var row in transactions {
             if let now {
                 row.startedAt = row.startedAt.map { min($0, now) }
@@ -110,6 +120,7 @@ struct TransactionCoordinator: Sendable {
         }
         row.state = .empty
         row.timeoutMilliseconds = request.timeoutMilliseconds
+        unsettled.remove(transactionalID)
         store(&row, now: now, in: &directives)
         return Decision(.success(row.identity), directives)
     }
@@ -121,8 +132,7 @@ struct TransactionCoordinator: Sendable {
         now: Timestamp
     ) -> Decision<KafkaErrorCode, TransactionDirective> {
         extend(transactionalID, producer: producer, apiVersion: apiVersion, now: now) { row in
-            row.partitions = Set(row.partitions).union(partitions).sorted()
-            return .none
+            Self.add(partitions, to: &row)
         }
     }
 
@@ -133,11 +143,7 @@ struct TransactionCoordinator: Sendable {
         guard isName(groupID) else { return Decision(.invalidGroupID) }
         let limit = configuration.maximumGroups
         return extend(transactionalID, producer: producer, apiVersion: apiVersion, now: now) { row in
-            guard !row.groups.contains(groupID) else { return .none }
-            guard row.groups.count < limit else { return .policyViolation }
-            row.groups.append(groupID)
-            row.groups.sort()
-            return .none
+            Self.add(groupID, to: &row, limit: limit)
         }
     }
 
@@ -157,6 +163,10 @@ struct TransactionCoordinator: Sendable {
     }
 
     /// EndTxn. Repeating the outcome that the last transaction had succeeds, so a client may repeat the request.
+    ///
+    /// A transaction of which nothing but the additions was answered before a restart is unknown now, and ends as its
+    /// producer wants if it was the first under its epoch. If another one came before, it ends only as that one did:
+    /// a producer that did not get the answer to its commit, and aborts, must not be told that it has aborted.
     mutating func end(
         transactionalID: String, producer: ProducerIdentity, outcome: TransactionOutcome, apiVersion: Int16,
         now: Timestamp
@@ -167,11 +177,15 @@ struct TransactionCoordinator: Sendable {
         }
         guard row.epoch == producer.epoch else { return Decision(Self.fenced(apiVersion)) }
         switch row.state {
-        case .empty: return Decision(.invalidTransactionState)
-        case .completeCommit: return Decision(outcome == .commit ? .none : .invalidTransactionState)
-        case .completeAbort: return Decision(outcome == .abort ? .none : .invalidTransactionState)
-        case .ongoing: break
+        case .empty where !mayLackAdditions(row, now: now): return Decision(.invalidTransactionState)
+        case .completeCommit where outcome == .abort: return Decision(.invalidTransactionState)
+        case .completeAbort where outcome == .commit: return Decision(.invalidTransactionState)
+        case .completeCommit, .completeAbort:
+            unsettled.remove(transactionalID)
+            return Decision(.none)
+        case .empty, .ongoing: break
         }
+        unsettled.remove(transactionalID)
         var directives: [TransactionDirective] = [.finish(Self.close(&row, outcome: outcome))]
         store(&row, now: now, in: &directives)
         return Decision(.none, directives)
@@ -187,9 +201,11 @@ struct TransactionCoordinator: Sendable {
             guard var row = transactions[transactionalID] else { continue }
             if let deadline = row.deadline, deadline <= now {
                 directives.append(.finish(abortAndFence(&row)))
+                unsettled.remove(transactionalID)
                 store(&row, now: now, in: &directives)
             } else if row.state != .ongoing, row.lastUpdate.advanced(by: configuration.idExpiration) <= now {
                 transactions[transactionalID] = nil
+                unsettled.remove(transactionalID)
                 directives.append(.remove(transactionalID: transactionalID))
             } else {
                 noteDeadline(of: row)
@@ -209,6 +225,51 @@ struct TransactionCoordinator: Sendable {
             directives.append(.persist(row))
         }
         return directives
+    }
+}
+
+// MARK: - After a restart
+
+// An addition that was answered and lost is no more than a permission that nobody has used: what uses it is stored with
+// it. So the producer that has the epoch may use it all the same, as Apache Kafka lets newer producers add partitions by
+// writing to them (KIP-890). What is late from an earlier transaction cannot pass for that: it would have to come over a
+// connection of this life, after the end of its transaction, and with that end the permission ceases.
+
+extension TransactionCoordinator {
+    /// Takes a partition into the open transaction if it may have been added before the restart. To be asked when
+    /// ``verifyProduce(transactionalID:producer:partition:)`` finds that it was not added, and the batch is in order.
+    mutating func readmit(
+        transactionalID: String?, producer: ProducerIdentity, partition: TopicPartition, now: Timestamp
+    ) -> Decision<KafkaErrorCode, TransactionDirective> {
+        readmit(transactionalID, producer, now: now) { row in Self.add([partition], to: &row) }
+    }
+
+    /// Takes a group into the open transaction if it may have been added before the restart. To be asked when
+    /// ``verifyOffsetCommit(transactionalID:producer:groupID:)`` finds that it was not added.
+    mutating func readmit(
+        transactionalID: String, producer: ProducerIdentity, groupID: String, now: Timestamp
+    ) -> Decision<KafkaErrorCode, TransactionDirective> {
+        guard isName(groupID) else { return Decision(.invalidGroupID) }
+        let limit = configuration.maximumGroups
+        return readmit(transactionalID, producer, now: now) { row in Self.add(groupID, to: &row, limit: limit) }
+    }
+
+    private mutating func readmit(
+        _ transactionalID: String?, _ producer: ProducerIdentity, now: Timestamp,
+        add: (inout TransactionRow) -> KafkaErrorCode
+    ) -> Decision<KafkaErrorCode, TransactionDirective> {
+        guard let restoredAt, let row = transactionalID.flatMap({ transactions[$0] }), row.identity == producer,
+            mayLackAdditions(row, now: now)
+        else { return Decision(.invalidTransactionState) }
+        // It began before the restart.
+        return extend(row, startedAt: restoredAt, now: now, add: add)
+    }
+
+    /// Whether the transaction may have had more than is known. Once its time-out has passed since the restart, it would
+    /// have been aborted if nothing had been lost.
+    private func mayLackAdditions(_ row: TransactionRow, now: Timestamp) -> Bool {
+        guard let restoredAt, unsettled.contains(row.transactionalID) else { return false }
+        return now < restoredAt.advanced(by: .milliseconds(Int64(row.timeoutMilliseconds)))
     }
 }
 
@@ -261,20 +322,41 @@ extension TransactionCoordinator {
         add: (inout TransactionRow) -> KafkaErrorCode
     ) -> Decision<KafkaErrorCode, TransactionDirective> {
         guard !transactionalID.isEmpty else { return Decision(.invalidRequest) }
-        guard var row = transactions[transactionalID], row.producerID == producer.producerID else {
+        guard let row = transactions[transactionalID], row.producerID == producer.producerID else {
             return Decision(.invalidProducerIDMapping)
         }
         guard row.epoch == producer.epoch else { return Decision(Self.fenced(apiVersion)) }
+        return extend(row, startedAt: now, now: now, add: add)
+    }
+
+    /// - Parameter startedAt: when the transaction began if this is the first addition to it.
+    private mutating func extend(
+        _ row: TransactionRow, startedAt: Timestamp, now: Timestamp, add: (inout TransactionRow) -> KafkaErrorCode
+    ) -> Decision<KafkaErrorCode, TransactionDirective> {
+        var row = row
         let before = (row.partitions.count, row.groups.count)
         let error = add(&row)
         guard error == .none, before != (row.partitions.count, row.groups.count) else { return Decision(error) }
         if row.state != .ongoing {
             row.state = .ongoing
-            row.startedAt = now
+            row.startedAt = startedAt
         }
         var directives: [TransactionDirective] = []
         store(&row, now: now, in: &directives)
         return Decision(.none, directives)
+    }
+
+    private static func add(_ partitions: [TopicPartition], to row: inout TransactionRow) -> KafkaErrorCode {
+        row.partitions = Set(row.partitions).union(partitions).sorted()
+        return .none
+    }
+
+    private static func add(_ groupID: String, to row: inout TransactionRow, limit: Int) -> KafkaErrorCode {
+        guard !row.groups.contains(groupID) else { return .none }
+        guard row.groups.count < limit else { return .policyViolation }
+        row.groups.append(groupID)
+        row.groups.sort()
+        return .none
     }
 
     private mutating func register(

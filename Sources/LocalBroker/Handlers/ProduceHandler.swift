@@ -51,7 +51,7 @@ extension BrokerCore {
         if batch.header.compressionType == 4, version < 7 { return refused(.unsupportedCompressionType) }
         let header = batch.header
         if header.producerID >= 0 {
-            switch check(header, log, transactionalID: request.transactionalID) {
+            switch check(header, log, transactionalID: request.transactionalID, now) {
             case .append: break
             case .refuse(let error): return refused(error)
             case .duplicate(let baseOffset, let appendTime):
@@ -78,16 +78,22 @@ extension BrokerCore {
     }
 
     private func check(
-        _ header: RecordBatchHeader, _ log: PartitionLog, transactionalID: String?
+        _ header: RecordBatchHeader, _ log: PartitionLog, transactionalID: String?, _ now: Timestamp
     ) -> ProducerLedger.Verdict {
         guard let produced = ProducedBatch(header) else { return .append }
-        if header.isTransactional {
-            let error = transactions.verifyProduce(
-                transactionalID: transactionalID, producer: produced.producer,
-                partition: TopicPartition(topic: log.topicName, partition: log.number))
-            if error != .none { return .refuse(error) }
+        let verdict = log.ledger.check(produced)
+        guard header.isTransactional else { return verdict }
+        let partition = TopicPartition(topic: log.topicName, partition: log.number)
+        var error = transactions.verifyProduce(
+            transactionalID: transactionalID, producer: produced.producer, partition: partition)
+        // A batch that would not be written needs no place in a transaction.
+        if error == .invalidTransactionState, verdict == .append {
+            let decision = transactions.readmit(
+                transactionalID: transactionalID, producer: produced.producer, partition: partition, now: now)
+            apply(decision.directives, mayRide: true)
+            error = decision.answer
         }
-        return log.ledger.check(produced)
+        return error == .none ? verdict : .refuse(error)
     }
 }
 

@@ -3,8 +3,8 @@ import OrchestraCore
 // InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit, EndTxn. Decided by `TransactionCoordinator`;
 // what it decides is on disk before the answer leaves, with two exceptions. What AddPartitionsToTxn and AddOffsetsToTxn
 // add is only a permission: a batch, or an offset, that makes use of it is on disk together with it before it is
-// acknowledged. If the broker is killed in between, nothing has been written under the permission, and the batch or
-// offset that comes after it is refused with INVALID_TXN_STATE: the transaction cannot be committed without them.
+// acknowledged. If the broker is killed in between, nothing has been written under the permission; the batch or offset
+// that comes after the restart brings it back (`TransactionCoordinator.readmit`).
 
 extension BrokerCore {
     func initProducerID(_ request: InitProducerIDRequest, _ context: RequestContext) {
@@ -66,10 +66,15 @@ extension BrokerCore {
 
     func txnOffsetCommit(_ request: TxnOffsetCommitRequest, _ context: RequestContext) {
         let now = now
-        let refusal = transactions.verifyOffsetCommit(
-            transactionalID: request.transactionalID,
-            producer: ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch),
-            groupID: request.groupID)
+        let producer = ProducerIdentity(producerID: request.producerID, epoch: request.producerEpoch)
+        var refusal = transactions.verifyOffsetCommit(
+            transactionalID: request.transactionalID, producer: producer, groupID: request.groupID)
+        if refusal == .invalidTransactionState {
+            let decision = transactions.readmit(
+                transactionalID: request.transactionalID, producer: producer, groupID: request.groupID, now: now)
+            apply(decision.directives, mayRide: true)
+            refusal = decision.answer
+        }
         let results = commit(request.topics, now: now) { known in
             guard refusal == .none else { return Decision(known.map { _ in refusal }) }
             return groups.commitTransactionalOffsets(

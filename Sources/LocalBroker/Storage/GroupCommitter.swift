@@ -8,7 +8,8 @@ import NIOCore
 // nobody see their effect before they are on disk: what a client is told waits in `whenDurable`.
 //
 // Some changes are not worth a transaction of their own, because no client has been promised them yet: they ride with
-// the next one (`ride`). Order is kept among all changes, so whatever is on disk is a prefix of what has happened.
+// the next one (`ride`), or go alone if none comes soon. Order is kept among all changes, so whatever is on disk is a
+// prefix of what has happened.
 //
 //     collecting ── seal ──▶ writing ── committed ──▶ completions run, the next collection is sealed
 //                              └────── failed ─────▶ the broker stops: its memory is ahead of its disk
@@ -32,6 +33,8 @@ final class GroupCommitter {
 
     private var writing: Sealed?
     private var isSealScheduled = false
+    private var sealCount = 0
+    private var isRideLimited = false
     private let checkpointer: Checkpointer?
     private let metrics: CommitMetrics
     private(set) var hasFailed = false
@@ -48,6 +51,9 @@ final class GroupCommitter {
 
     /// What may wait at most for another change to come along.
     private static let maximumRiders = 1_000
+    /// How long a change waits for another one to come along; a client that is not held up needs less for its next
+    /// request.
+    private static let maximumRide = TimeAmount.milliseconds(50)
 
     init(
         pool: DatabasePool, checkpointer: Checkpointer? = nil, eventLoop: any EventLoop,
@@ -67,12 +73,32 @@ final class GroupCommitter {
         scheduleSeal()
     }
 
-    /// Adds a change to the next transaction, whenever somebody else needs one; ``whenDurable(_:)`` does not wait for it.
+    /// Adds a change to the next transaction that somebody else needs; ``whenDurable(_:)`` does not wait for it.
     ///
     /// For changes that may be lost when the process is killed, as long as nothing that came later survives.
     func ride(_ operation: WriteOperation) {
         add(operation)
-        if operations.count > Self.maximumRiders { flush() }
+        if operations.count > Self.maximumRiders {
+            flush()
+        } else if !mustSeal {
+            limitRide()
+        }
+    }
+
+    /// Sees to it that what rides now is written even if nobody else writes.
+    private func limitRide() {
+        guard !isRideLimited else { return }
+        isRideLimited = true
+        let seals = sealCount
+        eventLoop.assumeIsolated().scheduleTask(in: Self.maximumRide) { [weak self] in
+            guard let self else { return }
+            isRideLimited = false
+            if sealCount == seals {
+                flush()
+            } else if !operations.isEmpty {
+                limitRide()
+            }
+        }
     }
 
     /// Writes also what could wait.
@@ -143,6 +169,7 @@ final class GroupCommitter {
             if !changes.isEmpty { operations.append(.ledger(partitionID: log.id, changes)) }
             visible.append((log, log.nextOffset, log.ledger.lastStableOffset(logEndOffset: log.nextOffset)))
         }
+        sealCount += 1
         let sealed = operations
         writing = Sealed(completions: completions, visible: visible, byteCount: pendingBytes)
         metrics.groupSize.record(operations.count)

@@ -1,10 +1,12 @@
 import OrchestraCore
+import SeededRandom
 import Testing
 
 @testable import LocalBroker
 
 /// Producers, zombies, time-outs and broker restarts at random over the real coordinator and ledgers, with the log as
-/// a plain array. A reader that follows `read_committed` with the ledger's answers must see exactly the committed
+/// a plain array. What is added to transactions is answered before it is stored, and is lost if the broker is killed
+/// before anything else is. A reader that follows `read_committed` with the ledger's answers must see exactly the committed
 /// transactions.
 @Suite("Transactions, simulated")
 struct TransactionSimulationTests {
@@ -19,6 +21,10 @@ struct TransactionSimulationTests {
         var sequences: [Int: Int32] = [:]
         var transaction: Int?
         var partitions: Set<Int> = []
+        /// The broker was restarted since this producer last ended a transaction.
+        var mayLackAdditions = false
+        /// The open transaction has records.
+        var hasWritten = false
     }
 
     struct World {
@@ -26,6 +32,10 @@ struct TransactionSimulationTests {
         var now = Timestamp(millisecondsSinceEpoch: 1_000_000)
         var coordinator = TransactionCoordinator()
         var rows: [String: TransactionRow] = [:]
+        /// What is stored with the next row or batch.
+        var riding: [String: TransactionRow] = [:]
+        var restartedAt: Timestamp?
+        var readmissions = 0
         var nextProducerID: Int64 = 0
         var ledgers: [ProducerLedger]
         var stored: [(producers: [Int64: ProducerEntry], aborted: [AbortedTransaction])]
@@ -50,6 +60,7 @@ struct TransactionSimulationTests {
     func readCommitted(seed: UInt64) {
         let world = run(seed: seed, steps: 1_500)
         #expect(world.committed.count > 10, "seed \(seed): the run must commit something")
+        #expect(world.readmissions > 0, "seed \(seed): the run must lose additions")
         for partition in world.logs.indices {
             let seen = read(world, partition: partition, from: 0)
             let expected = (world.expectedRecords[partition] ?? []).filter(world.committed.contains)
@@ -149,20 +160,14 @@ struct TransactionSimulationTests {
             let decision = world.coordinator.addPartitions(
                 transactionalID: instance.transactionalID, producer: instance.producer, partitions: [key],
                 apiVersion: 3, now: world.now)
-            apply(decision.directives, in: &world)
+            for case .persist(let row) in decision.directives { world.riding[row.transactionalID] = row }
             guard decision.answer == .none else { return note(decision.answer, index, in: &world) }
-            world.instances[index].partitions.insert(partition)
-            if world.instances[index].transaction == nil {
-                world.transactions += 1
-                world.instances[index].transaction = world.transactions
-            }
+            take(partition, index, in: &world)
+            if world.generator.chance(10) { restart(&world) }
         }
-        let verified = world.coordinator.verifyProduce(
-            transactionalID: instance.transactionalID, producer: instance.producer, partition: key)
-        let isAdded = world.instances[index].partitions.contains(partition)
-        #expect(isAdded || verified != .none, "a batch to a partition that was not added is refused")
-        guard verified == .none, let transaction = world.instances[index].transaction else {
-            return note(verified, index, in: &world)
+        let admission = admit(partition, index, in: &world)
+        guard admission == .none, let transaction = world.instances[index].transaction else {
+            return note(admission, index, in: &world)
         }
         let batch = ProducedBatch(
             producer: instance.producer, baseSequence: instance.sequences[partition, default: 0], recordCount: 1,
@@ -173,6 +178,7 @@ struct TransactionSimulationTests {
         world.logs[partition].append(.record(producerID: instance.producer.producerID, transaction: transaction))
         world.expectedRecords[partition, default: []].append(transaction)
         world.instances[index].sequences[partition] = batch.baseSequence + 1
+        world.instances[index].hasWritten = true
         // Sometimes the answer is lost and the client repeats the batch.
         if world.generator.chance(20) {
             guard case .duplicate(let baseOffset, _) = world.ledgers[partition].check(batch) else {
@@ -185,6 +191,37 @@ struct TransactionSimulationTests {
         world.trace.append("produce \(index) \(partition)")
     }
 
+    func take(_ partition: Int, _ index: Int, in world: inout World) {
+        world.instances[index].partitions.insert(partition)
+        guard world.instances[index].transaction == nil else { return }
+        world.transactions += 1
+        world.instances[index].transaction = world.transactions
+    }
+
+    /// What the broker says to a batch that is in order.
+    func admit(_ partition: Int, _ index: Int, in world: inout World) -> KafkaErrorCode {
+        let instance = world.instances[index]
+        let key = TopicPartition(topic: "t", partition: Int32(partition))
+        let isAdded = instance.partitions.contains(partition)
+        let verified = world.coordinator.verifyProduce(
+            transactionalID: instance.transactionalID, producer: instance.producer, partition: key)
+        #expect(isAdded || verified != .none, "a batch to a partition that was not added is refused")
+        guard verified == .invalidTransactionState else { return verified }
+        let decision = world.coordinator.readmit(
+            transactionalID: instance.transactionalID, producer: instance.producer, partition: key, now: world.now)
+        if decision.answer == .none {
+            #expect(instance.mayLackAdditions, "nothing was lost that could come back")
+            world.readmissions += 1
+            apply(decision.directives, in: &world)
+            take(partition, index, in: &world)
+            world.trace.append("readmit \(index) \(partition)")
+        } else if isAdded, let restartedAt = world.restartedAt {
+            let hasTime = world.now < restartedAt.advanced(by: .milliseconds(400))
+            #expect(!hasTime, "the owner's batch is refused although its partition was added")
+        }
+        return decision.answer
+    }
+
     func end(_ world: inout World) {
         guard let index = world.instances.indices.randomElement(using: &world.generator),
             let transaction = world.instances[index].transaction
@@ -195,10 +232,15 @@ struct TransactionSimulationTests {
             transactionalID: instance.transactionalID, producer: instance.producer, outcome: outcome, apiVersion: 3,
             now: world.now)
         apply(decision.directives, in: &world)
+        #expect(
+            decision.answer != .invalidTransactionState || !instance.hasWritten,
+            "the owner's transaction is refused its end although it has records")
         guard decision.answer == .none else { return note(decision.answer, index, in: &world) }
         if outcome == .commit { world.committed.insert(transaction) }
         world.instances[index].transaction = nil
         world.instances[index].partitions = []
+        world.instances[index].mayLackAdditions = false
+        world.instances[index].hasWritten = false
         world.trace.append("\(outcome) \(transaction)")
     }
 
@@ -226,8 +268,11 @@ struct TransactionSimulationTests {
 
     /// The broker crashes: only what was stored is left.
     func restart(_ world: inout World) {
+        world.riding = [:]
+        world.restartedAt = world.now
+        for index in world.instances.indices { world.instances[index].mayLackAdditions = true }
         world.coordinator = TransactionCoordinator(
-            transactions: Array(world.rows.values), nextProducerID: world.nextProducerID)
+            transactions: Array(world.rows.values), nextProducerID: world.nextProducerID, now: world.now)
         for partition in world.ledgers.indices {
             world.ledgers[partition] = ProducerLedger(
                 producers: Array(world.stored[partition].producers.values),
@@ -241,6 +286,7 @@ struct TransactionSimulationTests {
     }
 
     func apply(_ directives: [TransactionDirective], in world: inout World) {
+        if !directives.isEmpty { storeRiders(&world) }
         for directive in directives {
             switch directive {
             case .persist(let row): world.rows[row.transactionalID] = row
@@ -260,7 +306,13 @@ struct TransactionSimulationTests {
         }
     }
 
+    func storeRiders(_ world: inout World) {
+        world.rows.merge(world.riding) { _, new in new }
+        world.riding = [:]
+    }
+
     func store(_ partition: Int, in world: inout World) {
+        storeRiders(&world)
         let changes = world.ledgers[partition].drainChanges()
         for entry in changes.producers { world.stored[partition].producers[entry.producerID] = entry }
         for producerID in changes.removedProducers { world.stored[partition].producers[producerID] = nil }

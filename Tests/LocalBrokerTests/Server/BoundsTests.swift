@@ -1,6 +1,9 @@
+import Dispatch
 import Foundation
+import GRDB
 import NIOCore
 import OrchestraCore
+import Synchronization
 import Testing
 
 @testable import LocalBroker
@@ -37,6 +40,32 @@ struct BoundsTests {
         } _: { port, _ in
             let idle = try await TestClient(port: port)
             try await idle.waitUntilClosed()
+        }
+    }
+
+    @Test("while more waits for the disk than allowed nothing is taken up; then everybody goes on")
+    func waitingForTheDisk() async throws {
+        let directory = TemporaryDirectory()
+        try await withBroker(in: directory.path) { configuration in
+            configuration.limits.maximumUncommittedBytes = 100_000
+        } _: { (broker: LocalBroker, port, client) in
+            try await client.createTopic("t")
+            let other = try await TestClient(port: port)
+            let disk = HeldDisk(broker.database)
+            let batch = RecordBatch.of(String(repeating: "x", count: 50_000))
+            let produced = (0..<4).map { _ in client.start(ProduceRequest(topic: "t", batch)) }
+            var pending = other.start(ApiVersionsRequest())
+            try await eventually("a request waits for longer than it takes") {
+                let isAnswered = await pending.isAnswered(within: .milliseconds(300))
+                if isAnswered { pending = other.start(ApiVersionsRequest()) }
+                return !isAnswered
+            }
+            disk.release()
+            #expect(try await pending.get().error == KafkaErrorCode.none)
+            for response in produced {
+                #expect(try await response.get().topics.first?.partitions.first?.error == KafkaErrorCode.none)
+            }
+            await other.close()
         }
     }
 
@@ -138,26 +167,40 @@ struct BoundsTests {
             #expect(try await client.produce("t", batches[0]).baseOffset == 7)
         }
     }
+}
 
-    @Test("what an answered AddPartitionsToTxn has added outlives the broker together with the batch that needs it")
-    func ridingChanges() async throws {
-        let directory = TemporaryDirectory()
-        try await withBroker(in: directory.path) { _, client in
-            try await client.createTopic("t")
-            var producer = TransactionalProducer(client: client, transactionalID: "x")
-            try await producer.initialize()
-            #expect(try await producer.add("t") == KafkaErrorCode.none)
-            #expect(try await producer.produce("t", "a") == .none)
-            // As a killed broker would leave it: what is on disk now.
-            let copy = TemporaryDirectory()
-            try await client.snapshot(of: directory.path, to: copy.path)
-            #expect(try BrokerCheck.run(directory: copy.path).problems == [])
-            try await withBroker(in: copy.path) { _, client in
-                let described = try await client.call(DescribeTransactionsRequest(transactionalIDs: ["x"]))
-                #expect(described.transactions.map(\.state) == ["Ongoing"])
-                #expect(described.transactions.first?.topics.map(\.name) == ["t"])
-                #expect(try await client.listOffset("t", -1, isCommitted: true) == 0)
+/// A database whose only writer is held up.
+private final class HeldDisk: Sendable {
+    private let gate = DispatchSemaphore(value: 0)
+
+    /// Returns once the writer is held.
+    init(_ pool: DatabasePool) {
+        let (gate, isHeld) = (gate, DispatchSemaphore(value: 0))
+        DispatchQueue.global().async {
+            pool.writeWithoutTransaction { _ in
+                isHeld.signal()
+                gate.wait()
             }
         }
+        isHeld.wait()
     }
+
+    func release() { gate.signal() }
+}
+
+extension EventLoopFuture where Value: Sendable {
+    fileprivate func isAnswered(within time: Duration) async -> Bool {
+        let answer = Answer()
+        whenSuccess { _ in answer.hasCome.withLock { $0 = true } }
+        let deadline = ContinuousClock.now + time
+        // Looks now and then: a future cannot be waited for with a deadline.
+        while !answer.hasCome.withLock({ $0 }), ContinuousClock.now < deadline {
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        return answer.hasCome.withLock { $0 }
+    }
+}
+
+private final class Answer: Sendable {
+    let hasCome = Mutex(false)
 }

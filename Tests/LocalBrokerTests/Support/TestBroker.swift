@@ -24,6 +24,15 @@ func withBroker(
     in directory: String, configure: (inout LocalBrokerConfiguration) -> Void,
     _ body: (_ port: Int, _ client: TestClient) async throws -> Void
 ) async throws {
+    try await withBroker(in: directory, configure: configure) { (_: LocalBroker, port, client) in
+        try await body(port, client)
+    }
+}
+
+func withBroker(
+    in directory: String, configure: (inout LocalBrokerConfiguration) -> Void,
+    _ body: (_ broker: LocalBroker, _ port: Int, _ client: TestClient) async throws -> Void
+) async throws {
     var configuration = LocalBrokerConfiguration(dataDirectory: directory)
     configure(&configuration)
     let broker = try LocalBroker(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -32,7 +41,7 @@ func withBroker(
         let port = try await broker.boundPort()
         let client = try await TestClient(port: port)
         do {
-            try await body(port, client)
+            try await body(broker, port, client)
         } catch {
             tasks.cancelAll()
             throw error
@@ -80,12 +89,7 @@ extension TestClient {
         _ topic: String, bytes: [UInt8], partition: Int32 = 0, transactionalID: String? = nil
     ) async throws -> ProducePartitionResult {
         let response = try await call(
-            ProduceRequest(
-                transactionalID: transactionalID, acks: -1, timeoutMilliseconds: 1000,
-                topics: [
-                    ProduceTopic(
-                        name: topic, partitions: [ProducePartition(index: partition, records: .batches([bytes]))])
-                ]))
+            ProduceRequest(topic: topic, bytes: bytes, partition: partition, transactionalID: transactionalID))
         return try #require(response.topics.first?.partitions.first)
     }
 
@@ -147,5 +151,20 @@ extension TestClient {
             let name = "/" + BrokerDatabase.fileName + suffix
             try FileManager.default.copyItem(atPath: directory + name, toPath: copy + name)
         }
+    }
+}
+
+extension ProduceRequest {
+    init(topic: String, _ batch: RecordBatch) {
+        self.init(topic: topic, bytes: batch.bytes, partition: 0, transactionalID: nil)
+    }
+
+    init(topic: String, bytes: [UInt8], partition: Int32, transactionalID: String?) {
+        self.init(
+            transactionalID: transactionalID, acks: -1, timeoutMilliseconds: 1000,
+            topics: [
+                ProduceTopic(
+                    name: topic, partitions: [ProducePartition(index: partition, records: .batches([bytes]))])
+            ])
     }
 }

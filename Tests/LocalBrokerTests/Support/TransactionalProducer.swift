@@ -4,7 +4,7 @@ import Testing
 
 /// A transactional producer that sends one request at a time.
 struct TransactionalProducer {
-    let client: TestClient
+    var client: TestClient
     let transactionalID: String
     var identity = ProducerIdentity.none
     var sequence: Int32 = 0
@@ -39,13 +39,16 @@ struct TransactionalProducer {
             AddOffsetsToTxnRequest(
                 transactionalID: transactionalID, producerID: identity.producerID, producerEpoch: identity.epoch,
                 groupID: groupID))
-        let committed = try await client.call(
+        return [added.error] + (try await commitOffset(of: groupID, offset, in: topic))
+    }
+
+    func commitOffset(of groupID: String, _ offset: Int64, in topic: String) async throws -> [KafkaErrorCode] {
+        try await client.call(
             TxnOffsetCommitRequest(
                 transactionalID: transactionalID, groupID: groupID, producerID: identity.producerID,
                 producerEpoch: identity.epoch,
                 topics: [OffsetCommitTopic(name: topic, partitions: [OffsetCommitPartition(index: 0, offset: offset)])])
-        )
-        return [added.error] + committed.topics.flatMap { $0.partitions.map(\.error) }
+        ).topics.flatMap { $0.partitions.map(\.error) }
     }
 
     func end(commits: Bool) async throws -> KafkaErrorCode {
