@@ -5,11 +5,13 @@
 
 While a witness produces and fetches at a steady rate, one attack after the other is made: claimed sizes, cut frames,
 nonsense in every API, half-sent large frames, thousands of idle connections, clients that do not read, a greedy
-pipeliner. Each line says the peak of the broker's memory during the attack and the slowest answer to the witness. At
-the end every record that was acknowledged must be there, once and unchanged, also after a restart.
+pipeliner, long polls without end. Each line says the peak of the broker's memory during the attack and the slowest
+answer to the witness. At the end every record that was acknowledged must be there, once and unchanged, also after a
+restart.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import random
@@ -27,6 +29,7 @@ MEMORY_LIMIT = 400.0  # megabytes resident, whatever clients do
 WITNESS_LIMIT = 2.0  # seconds until an answer; the machine is shared, a healthy broker needs milliseconds
 IDLE_CONNECTIONS = 5000
 FRAME_LIMIT = 32 << 20
+MOST_IN_SOCKETS = 64 << 20  # bytes; what the buffers of a socket hold is less
 
 
 class Witness(threading.Thread):
@@ -247,6 +250,32 @@ def greedy_pipeliner(broker, chance):
     return f"{count} produce requests before the first answer was read"
 
 
+def endless_long_polls(broker, chance):
+    """Clients that pipeline fetches which have to wait: the broker takes up only so many of each."""
+    topic, connections, sizes = "quiet", [], []
+    create = Connection(broker.bootstrap)
+    create_topic(create, topic)
+    create.close()
+    body = struct.pack(">iiiibii", -1, 30000, 1, 1 << 20, 0, 0, -1) + struct.pack(">i", 1) + string(topic)
+    body += struct.pack(">iiiqqi", 1, 0, -1, 0, -1, 1 << 20) + struct.pack(">i", 0) + string("")
+    request = struct.pack(">hhi", 1, 11, 1) + string("patient") + body
+    block = (struct.pack(">i", len(request)) + request) * 1000
+    try:
+        for _ in range(4):
+            connection = Connection(broker.bootstrap, timeout=1)
+            connections.append(connection)
+            sizes.append(0)
+            with contextlib.suppress(TimeoutError):
+                while sizes[-1] < MOST_IN_SOCKETS:
+                    connection.send(block)
+                    sizes[-1] += len(block)
+        assert max(sizes) < MOST_IN_SOCKETS, f"the broker took {max(sizes) >> 20} MB of fetches and answered none"
+    finally:
+        for connection in connections:
+            connection.close()
+    return f"{len(connections)} clients were held up after at most {max(sizes) >> 10} kB"
+
+
 ATTACKS = [
     claimed_sizes,
     cut_frames,
@@ -255,6 +284,7 @@ ATTACKS = [
     idle_connections,
     slow_readers,
     greedy_pipeliner,
+    endless_long_polls,
 ]
 
 

@@ -72,6 +72,21 @@ def batch(values, producer_id=-1, epoch=-1, sequence=-1, transactional=False, ke
     return struct.pack(">qiibI", 0, len(tail) + 9, 0, 2, crc32c(tail)) + tail
 
 
+DATA, COMMIT, ABORT = "data", "commit", "abort"
+
+
+def kinds_of_batches(records):
+    """What each of some whole batches is: data, or the marker that ends a transaction."""
+    kinds, at = [], 0
+    while at < len(records):
+        is_control = struct.unpack_from(">h", records, at + 21)[0] & 0x20
+        # Behind the header and five bytes of the record comes its key: a version, and which marker it is.
+        outcome = struct.unpack_from(">h", records, at + 61 + 7)[0] if is_control else None
+        kinds.append({None: DATA, 0: ABORT, 1: COMMIT}[outcome])
+        at += 12 + struct.unpack_from(">i", records, at + 8)[0]
+    return kinds
+
+
 def string(text):
     if text is None:
         return struct.pack(">h", -1)
@@ -181,10 +196,16 @@ class Connection:
 
     # Produce v7: (error, base offset)
     def produce(self, topic, partition, records, transactional_id=None, acks=-1):
+        self.produce_request(topic, partition, records, transactional_id, acks)
+        return self.produce_answer()
+
+    def produce_request(self, topic, partition, records, transactional_id=None, acks=-1):
         body = string(transactional_id) + struct.pack(">hii", acks, 10000, 1) + string(topic)
-        body += struct.pack(">iii", 1, partition, len(records)) + records
-        reader = self.call(0, 7, body)
-        reader.take("i"), reader.string(), reader.take("i")
+        self.request(0, 7, body + struct.pack(">iii", 1, partition, len(records)) + records)
+
+    def produce_answer(self):
+        reader = Reader(self.frame())
+        reader.take("ii"), reader.string(), reader.take("i")
         _, error, offset, _, _ = reader.take("ihqqq")
         return error, offset
 

@@ -4,6 +4,7 @@ A mutation is a function of a Frame: it may change the body of a request or of a
 broker's place. `prove.py` runs the checks that must notice.
 """
 
+import re
 import struct
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER, ADD_PARTITIONS, ADD_OFFSETS, END_TXN
     26,
     28,
 )
+METADATA, DELETE_GROUPS = 3, 42
 
 
 @dataclass
@@ -48,6 +50,14 @@ def errors_become_success(frame, api, *codes):
         frame.body[-2:] = b"\0\0"
 
 
+def produce_errors_become_success(frame, *codes):
+    """The same for one partition in an answer to the raw client's Produce."""
+    if not frame.is_request and frame.api == PRODUCE and frame.version == 7:
+        at = len(frame.body) - 4 - 26  # error, offset, time, start; throttle time
+        if struct.unpack_from(">h", frame.body, at)[0] in codes:
+            frame.body[at : at + 2] = b"\0\0"
+
+
 # ---------------------------------------------------------------- fencing
 
 FENCED_CODES = (47, 90)
@@ -62,10 +72,7 @@ def init_answers_always_with_epoch_0(frame):
 
 @mutation("fences older epochs on Produce", "an older epoch")
 def produce_of_an_older_epoch_succeeds(frame):
-    if not frame.is_request and frame.api == PRODUCE and frame.version == 7:
-        at = len(frame.body) - 4 - 26  # error, offset, time, start; throttle time
-        if struct.unpack_from(">h", frame.body, at)[0] in FENCED_CODES:
-            frame.body[at : at + 2] = b"\0\0"
+    produce_errors_become_success(frame, *FENCED_CODES)
 
 
 @mutation("fences older epochs on AddPartitionsToTxn", "an older epoch")
@@ -104,38 +111,88 @@ def the_transaction_of_the_predecessor_is_seen(frame):
 
 @mutation("a transactional Produce to a partition that was not added is refused", "was not added is refused")
 def a_partition_that_was_not_added_is_taken(frame):
-    if not frame.is_request and frame.api == PRODUCE and frame.version == 7:
-        at = len(frame.body) - 4 - 26
-        if struct.unpack_from(">h", frame.body, at)[0] == 48:
-            frame.body[at : at + 2] = b"\0\0"
+    produce_errors_become_success(frame, 48)
 
 
-def batch_start(body):
-    """Where the one record batch of a produce request begins: its magic byte is 2, its length reaches the end."""
-    for at in range(len(body) - 61):
-        if body[at + 16] == 2 and struct.unpack_from(">i", body, at + 8)[0] == len(body) - at - 12:
-            return at
+def batch_range(frame):
+    """Where the one record batch of a produce request lies: its magic byte is 2, its length reaches the end, or the
+    three bytes without a tag that follow it in a flexible request."""
+    body = frame.body
+    if frame.is_request and frame.api == PRODUCE:
+        for at in range(len(body) - 61):
+            end = at + 12 + struct.unpack_from(">i", body, at + 8)[0]
+            if body[at + 16] == 2 and end == len(body) - (3 if frame.version >= 9 else 0):
+                return at, end
     return None
+
+
+def correct_checksum(body, at, end):
+    struct.pack_into(">I", body, at + 17, crc32c(body[at + 21 : end]))
 
 
 @mutation("idempotent produce: duplicates answered with the old offset", "repeated batch", "idempotence survives")
 def idempotence_is_forgotten(frame):
-    if frame.is_request and frame.api == PRODUCE and (at := batch_start(frame.body)) is not None:
+    if found := batch_range(frame):
+        at, end = found
         if struct.unpack_from(">h", frame.body, at + 21)[0] & 0x10:
             return  # Transactional: it would not be taken without its producer.
         struct.pack_into(">qhi", frame.body, at + 43, -1, -1, -1)
-        struct.pack_into(">I", frame.body, at + 17, crc32c(frame.body[at + 21 :]))
+        correct_checksum(frame.body, at, end)
 
 
 @mutation("idempotent produce: sequence checks", "gap in the sequence", "idempotence survives")
 def a_gap_in_the_sequence_is_answered_with_success(frame):
-    if not frame.is_request and frame.api == PRODUCE and frame.version == 7:
-        at = len(frame.body) - 4 - 26
-        if struct.unpack_from(">h", frame.body, at)[0] == 45:
-            frame.body[at : at + 2] = b"\0\0"
+    produce_errors_become_success(frame, 45)
 
 
-@mutation("produced data is on disk before it is acknowledged", "acknowledged data survives")
+@mutation("batches with a wrong checksum are refused", "damaged batches")
+def a_wrong_checksum_is_taken(frame):
+    produce_errors_become_success(frame, 2)
+
+
+@mutation("max.message.bytes", "max message bytes")
+def a_batch_that_is_too_large_is_taken(frame):
+    produce_errors_become_success(frame, 10)
+
+
+@mutation("kcat", "kcat produces")
+def the_last_byte_of_a_value_changes(frame):
+    if found := batch_range(frame):
+        at, end = found
+        frame.body[end - 2] ^= 1  # The record ends with the number of its headers.
+        correct_checksum(frame.body, at, end)
+
+
+@mutation("all record compressions pass through", "every compression")
+def batches_are_no_longer_called_compressed(frame):
+    if found := batch_range(frame):
+        at, end = found
+        struct.pack_into(">h", frame.body, at + 21, struct.unpack_from(">h", frame.body, at + 21)[0] & ~7)
+        correct_checksum(frame.body, at, end)
+
+
+@mutation("a null value is a tombstone", "tombstones and null keys")
+def null_values_become_empty(frame):
+    if found := batch_range(frame):
+        at, end = found
+        reader = Reader(bytes(frame.body[:end]))
+        reader.at = at + 61
+        while reader.at < end:
+            after = reader.uvarint() // 2 + reader.at
+            reader.take("b"), reader.uvarint(), reader.uvarint()
+            length = reader.uvarint()
+            reader.at += 0 if length & 1 else length // 2
+            if frame.body[reader.at] == 1:  # -1 as a varint
+                frame.body[reader.at] = 0
+            reader.at = after
+        correct_checksum(frame.body, at, end)
+
+
+@mutation(
+    "produced data is on disk before it is acknowledged",
+    "acknowledged data survives",
+    "an idempotent producer delivers",
+)
 def produce_is_acknowledged_before_it_is_stored(frame):
     """The answer is made up at once; the broker gets the request a moment later, or never if it is killed."""
     if frame.is_request and frame.api == PRODUCE and frame.version == 9:
@@ -152,7 +209,15 @@ def produce_is_acknowledged_before_it_is_stored(frame):
 # ---------------------------------------------------------------- the end of a transaction
 
 
-@mutation("EndTxn writes control batches", "committed data is seen", "system commits")
+@mutation(
+    "EndTxn writes control batches; aiokafka, kafka-python, both librdkafkas",
+    "committed data is seen",
+    "system commits",
+    "aiokafka produces",
+    "kafka python produces",
+    "many transactional producers",
+    "clients go on after a kill",
+)
 def a_commit_becomes_an_abort(frame):
     if frame.is_request and frame.api == END_TXN:
         at = -2 if frame.version >= 3 else -1
@@ -166,7 +231,7 @@ def offsets_of_an_open_transaction_are_seen(frame):
         frame.body[:] = frame.body.replace(struct.pack(">qi", -1, -1), struct.pack(">qi", 3, -1))
 
 
-@mutation("EndTxn can be repeated", "end that is repeated")
+@mutation("EndTxn can be repeated, not contradicted", "end that is repeated", "an end is not contradicted")
 def a_second_end_of_the_other_kind_succeeds(frame):
     errors_become_success(frame, END_TXN, 48)
 
@@ -250,7 +315,66 @@ def sessions_last_five_minutes(frame):
         struct.pack_into(">i", frame.body, at, 300_000)
 
 
+@mutation("groups lose nothing", "range assignment", "cooperative assignment")
+def a_group_skips_records_where_it_goes_on(frame):
+    if not frame.is_request and frame.api == API_VERSIONS and frame.version <= 4:
+        announce(frame, OFFSET_FETCH, 1, 7)
+    elif not frame.is_request and frame.api == OFFSET_FETCH and frame.version == 7:
+        reader = Reader(bytes(frame.body))
+        reader.tags(), reader.take("i")
+        for _ in range(reader.uvarint() - 1):
+            reader.compact()
+            for _ in range(reader.uvarint() - 1):
+                reader.take("i")
+                at, offset = reader.at, reader.take("q")
+                if offset >= 0:
+                    struct.pack_into(">q", frame.body, at, offset + 5)
+                reader.take("i"), reader.compact(), reader.take("h"), reader.tags()
+            reader.tags()
+
+
+@mutation("groups are deleted", "groups are listed")
+def a_deleted_group_stays(frame):
+    if frame.is_request and frame.api == DELETE_GROUPS:
+        reader = Reader(bytes(frame.body))
+        reader.string()
+        # Throttle time, the only group with its error.
+        if frame.version < 2:
+            reader.take("i")
+            frame.answer = struct.pack(">ii", 0, 1) + string(reader.string()) + b"\0\0"
+        else:
+            reader.tags(), reader.uvarint()
+            frame.answer = b"\0" + struct.pack(">i", 0) + uvarint(2) + compact(reader.compact()) + b"\0\0\0\0"
+
+
+@mutation("what a member may say to its group is bounded", "says too much")
+def a_member_may_say_what_it_likes(frame):
+    if not frame.is_request and frame.api == JOIN_GROUP and frame.version == 9:
+        frame.body[5:7] = b"\0\0"  # tags, throttle time
+
+
 # ---------------------------------------------------------------- fetch
+
+
+@mutation("offsets that are not there and partitions that do not exist are named", "offsets out of range")
+def errors_of_partitions_are_hidden(frame):
+    if not frame.is_request and frame.api == FETCH and frame.version == 11:
+        reader = Reader(bytes(frame.body))
+        if reader.take("ihii")[3]:  # throttle time, error, session, topics
+            reader.string(), reader.take("ii")
+            frame.body[reader.at : reader.at + 2] = b"\0\0"
+
+
+@mutation("fetch sessions are refused", "fetch sessions")
+def any_fetch_session_goes_on(frame):
+    if not frame.is_request and frame.api == FETCH and frame.version == 11:
+        frame.body[4:6] = b"\0\0"  # throttle time
+
+
+@mutation("offsets are found by time", "found by time")
+def times_are_ignored(frame):
+    if frame.is_request and frame.api == LIST_OFFSETS and frame.version == 2 and frame.body[-8] < 0x80:
+        struct.pack_into(">q", frame.body, len(frame.body) - 8, -1)
 
 
 @mutation("fetch limits are honoured", "fetch honours its limits")
@@ -284,7 +408,7 @@ def replace_text(frame, old, new):
     frame.body[:] = frame.body.replace(compact(old), compact(new))
 
 
-@mutation("compaction", "compaction keeps")
+@mutation("compaction; settings of topics", "compaction keeps", "topics are created")
 def nothing_is_compacted(frame):
     if frame.is_request and frame.api == CREATE_TOPICS:
         replace_text(frame, "compact", "delete")
@@ -314,7 +438,32 @@ def nothing_is_too_large(frame):
         replace_text(frame, "100000", "100000000")
 
 
+# ---------------------------------------------------------------- topics
+
+# As Context.topic names them, in both encodings, in front of an error.
+NAMED = rb"(\x0f|\0\x0e)(t-[0-9a-f]{12})"
+
+
+@mutation("topics that cannot be made are refused", "bad topics")
+def every_topic_is_made(frame):
+    if not frame.is_request and frame.api == CREATE_TOPICS:
+        identifier = rb"(.{16})" if frame.version >= 7 else rb"()"
+        frame.body[:] = re.sub(NAMED + identifier + rb"\0.", rb"\1\2\3\0\0", bytes(frame.body), flags=re.DOTALL)
+
+
+@mutation("asking for a topic does not make it", "does not create topics")
+def unknown_topics_have_no_error(frame):
+    if not frame.is_request and frame.api == METADATA:
+        frame.body[:] = re.sub(rb"\0\3" + NAMED, rb"\0\0\1\2", bytes(frame.body))
+
+
 # ---------------------------------------------------------------- versions and frames
+
+
+@mutation("requests of one connection are answered in order", "pipelined requests")
+def answers_change_places(frame):
+    if not frame.is_request and frame.api == API_VERSIONS and frame.version == 0:
+        frame.correlation ^= 1
 
 
 @mutation("unknown API versions answered as Kafka does: ApiVersions in version 0", "unknown version are answered")
@@ -378,3 +527,16 @@ def partitions_show_a_commit_one_after_the_other(frame):
 
 
 LATE = {}
+
+# Checks of what only the broker itself can break; the README says how they were seen to fail.
+ONLY_IN_THE_BROKER = {
+    "a silent member is evicted after a kill too",
+    "a producer goes on when the broker is killed before its first batch",
+    "a transaction of which nothing was written can be ended after a kill",
+    "group offsets and topics survive a kill",
+    "librdkafka of the system goes on when the broker is killed before its first batch",
+    "markers survive a kill",
+    "offsets of an aborted transaction do not come back after a kill",
+    "what is acknowledged under load survives a kill",
+    "what was added to a transaction may be used after a kill",
+}

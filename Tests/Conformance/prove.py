@@ -5,7 +5,7 @@
 
 Between the clients and the broker stands a proxy that makes one mutation of mutations.py. Every check that the
 mutation names must fail through it (and pass without). Prints one line per mutation; exits with 1 if one went
-unnoticed.
+unnoticed, or if there is a check that no mutation is for.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import io
 import sys
 
 from broker_process import DEFAULT_COMMAND, BrokerProcess
-from mutations import MUTATIONS
+from mutations import MUTATIONS, ONLY_IN_THE_BROKER
 from proxy import Proxy
 from run import load_checks
 from support import Context
@@ -38,12 +38,22 @@ def unnoticed(broker, mutation, checks):
         proxy.close()
 
 
+def unnamed(checks):
+    """The names of the checks that no mutation is for."""
+    words = [word for mutation in MUTATIONS for word in mutation.checks]
+    titles = {check.title for check in checks if not any(word in check.title for word in words)}
+    return sorted(titles - ONLY_IN_THE_BROKER)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--broker", default=DEFAULT_COMMAND, help="command with {data} and {port}")
     parser.add_argument("--only", default="", help="only mutations whose name contains this")
     options = parser.parse_args()
     checks, failed, tried = load_checks(), 0, 0
+    unproven = unnamed(checks)
+    for title in unproven:
+        print(f"FAIL  no mutation is for: {title}", flush=True)
     with BrokerProcess(options.broker) as broker:
         honest = unnoticed(broker, Honest, checks)
         assert len(honest) == 1, "the proxy itself breaks a check"
@@ -56,7 +66,7 @@ def main():
             said = f"UNNOTICED by {', '.join(passed)}" if passed else "noticed"
             print(f"{'FAIL' if passed else 'ok  '}  {mutation.title}: {said}", flush=True)
     print(f"{tried - failed} of {tried} mutations were noticed")
-    return 1 if failed or not tried else 0
+    return 1 if failed or unproven or not tried else 0
 
 
 class Honest:

@@ -16,6 +16,7 @@ import json
 import socket
 import sys
 import threading
+import traceback
 import urllib.parse
 
 import registry_conformance
@@ -38,6 +39,12 @@ def ask(address, call):
         return answer
     finally:
         connection.close()
+
+
+class ProxyServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # A check opens sixteen connections at once. Of Python's five, the kernel would drop some, to be tried again.
+    request_queue_size = 128
 
 
 class Proxy:
@@ -71,8 +78,7 @@ class Proxy:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = ProxyServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -81,22 +87,23 @@ class Proxy:
         self.server.server_close()
 
 
-def passed(address, change, checks):
-    """The names of the checks that pass through a mutation."""
+def failures(address, change, checks):
+    """The checks that fail through a mutation: their names, and what was raised."""
     proxy = Proxy(address, change)
-    names = []
+    raised = {}
     try:
         registry = registry_conformance.Registry(proxy.url)
         for check in checks:
-            with contextlib.suppress(Exception):
+            try:
                 check(registry)
-                names.append(check.__name__)
+            except Exception:
+                raised[check.__name__] = traceback.format_exc()
     finally:
         proxy.close()
         # What a check did not put back because it failed.
         for path in ("/config", "/mode"):
             ask(address, Call("DELETE", path))
-    return names
+    return raised
 
 
 @contextlib.contextmanager
@@ -119,12 +126,14 @@ def prove(address, only):
     failed, tried = len(unnamed), 0
     for name in sorted(unnamed):
         print(f"FAIL  no mutation is for {name}")
-    honest = passed(address, lambda call, send: send(call), checks.values())
-    assert set(honest) == set(checks), f"the proxy itself breaks {sorted(set(checks) - set(honest))}"
+    for name, reason in failures(address, lambda call, send: send(call), checks.values()).items():
+        failed += 1
+        print(f"FAIL  {name} fails through a proxy that changes nothing\n{reason}")
     for mutation in MUTATIONS:
         if only in mutation.title:
             tried += 1
-            missed = passed(address, mutation.change, [checks[name] for name in mutation.checks])
+            noticed = failures(address, mutation.change, [checks[name] for name in mutation.checks])
+            missed = [name for name in mutation.checks if name not in noticed]
             failed += bool(missed)
             said = f"UNNOTICED by {', '.join(missed)}" if missed else f"noticed by {len(mutation.checks)}"
             print(f"{'FAIL' if missed else 'ok  '}  {mutation.title}: {said}", flush=True)

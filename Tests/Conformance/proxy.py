@@ -107,5 +107,4 @@ class Proxy:
                 continue
             frame = Frame(request.api, request.version, body, False, correlation)
             self.change(frame)
-            body = frame.body
-            client.sendall(struct.pack(">ii", len(body) + 4, correlation) + body)
+            client.sendall(struct.pack(">ii", len(frame.body) + 4, frame.correlation) + frame.body)
