@@ -1,3 +1,5 @@
+import OrchestraCore
+
 #if canImport(FoundationEssentials)
     import FoundationEssentials
 #else
@@ -45,7 +47,7 @@ extension JSONValue {
         case .bool(let value): bytes += (value ? "true" : "false").utf8
         case .integer(let value): bytes += String(value).utf8
         case .number(let value): bytes += (value.isFinite ? JSONValue.text(of: value) : "null").utf8
-        case .string(let text): JSONValue.append(quoted: text, to: &bytes)
+        case .string(let text): bytes.appendJSONString(text)
         case .array(let elements):
             bytes.append(UInt8(ascii: "["))
             for (index, element) in elements.enumerated() {
@@ -57,7 +59,7 @@ extension JSONValue {
             bytes.append(UInt8(ascii: "{"))
             for (index, (name, value)) in members.sorted(by: { $0.key < $1.key }).enumerated() {
                 if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                JSONValue.append(quoted: name, to: &bytes)
+                bytes.appendJSONString(name)
                 bytes.append(UInt8(ascii: ":"))
                 value.append(to: &bytes)
             }
@@ -69,22 +71,6 @@ extension JSONValue {
     private static func text(of value: Double) -> String {
         if let whole = Int64(exactly: value) { return String(whole) }
         return "\(value)"
-    }
-
-    private static func append(quoted text: String, to bytes: inout [UInt8]) {
-        let digits = Array("0123456789abcdef".utf8)
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case UInt8(ascii: "\n"): bytes += "\\n".utf8
-            case UInt8(ascii: "\r"): bytes += "\\r".utf8
-            case UInt8(ascii: "\t"): bytes += "\\t".utf8
-            case 0..<0x20: bytes += "\\u00".utf8 + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
     }
 }
 

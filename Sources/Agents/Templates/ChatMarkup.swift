@@ -7,7 +7,6 @@
 /// another), is plain text: one user message.
 enum ChatMarkup {
     static func messages(in prompt: String) -> [ChatMessage] {
-        guard prompt.contains("<message") else { return [.user(MarkupEncoding.decode(prompt))] }
         var parser = Parser(prompt)
         guard let messages = parser.parse(), !messages.isEmpty else { return [.user(MarkupEncoding.decode(prompt))] }
         return messages

@@ -1,3 +1,5 @@
+import OrchestraCore
+
 /// JSON as schemas need it: numbers keep their text, objects their order, and errors say where they are.
 package indirect enum JSONValue: Sendable, Hashable {
     case null
@@ -57,20 +59,8 @@ package indirect enum JSONValue: Sendable, Hashable {
 
     /// A JSON string literal; escapes only what JSON demands.
     package static func quoted(_ string: String) -> String {
-        var text = "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            case "\u{0}"..."\u{1f}":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text + "\""
+        var text: [UInt8] = []
+        text.appendJSONString(string)
+        return String(decoding: text, as: UTF8.self)
     }
 }
