@@ -111,6 +111,23 @@ package final class Admin: Sendable {
         return (range[0], range[1])
     }
 
+    /// What a topic is configured with, its own settings and the broker's defaults alike.
+    ///
+    /// - Parameter names: Kafka's names of the settings, such as `delete.retention.ms`.
+    /// - Returns: the values of those that the broker knows.
+    /// - Throws: ``EventLogError``: `unknownTopic`; `fatal` if this user may not ask; `timedOut`, `retriable`, `closed`.
+    package func configuration(
+        of topic: String, _ names: Set<String>, timeout: Duration
+    ) async throws(EventLogError) -> [String: String] {
+        let deadline = ContinuousClock.now + timeout
+        return try await client.run { [client] handle in
+            Result { () throws(EventLogError) in
+                try DescribeTopicRequest(topic: topic, client: client, handle: handle)
+                    .perform(deadline: deadline).filter { names.contains($0.key) }
+            }
+        }
+    }
+
     /// Ends. Later calls fail with `closed`.
     package func close() async {
         await client.close()
@@ -118,6 +135,62 @@ package final class Admin: Sendable {
 
     fileprivate static func milliseconds(until deadline: ContinuousClock.Instant) -> Int32 {
         Int32(clamping: max(1, (deadline - .now).wholeMilliseconds))
+    }
+}
+
+/// One DescribeConfigs request, on the client's thread.
+private struct DescribeTopicRequest {
+    let topic: String
+    let client: ClientHandle
+    let handle: OpaquePointer
+
+    func perform(deadline: ContinuousClock.Instant) throws(EventLogError) -> [String: String] {
+        let what = "asking for the configuration of the topic \(topic)"
+        let timeout = Admin.milliseconds(until: deadline)
+        let options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)
+        defer { rd_kafka_AdminOptions_destroy(options) }
+        _ = withErrorText { text, size in
+            rd_kafka_AdminOptions_set_request_timeout(options, timeout, text, size)
+        }
+        guard let resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic) else {
+            throw EventLogError(RD_KAFKA_RESP_ERR__INVALID_ARG, what, on: client)
+        }
+        defer { rd_kafka_ConfigResource_destroy(resource) }
+        let queue = rd_kafka_queue_new(handle)
+        defer { rd_kafka_queue_destroy(queue) }
+        var resources: [OpaquePointer?] = [resource]
+        rd_kafka_DescribeConfigs(handle, &resources, 1, options, queue)
+        // The request ends by its own time-out; a little more than that is only a guard.
+        guard let event = rd_kafka_queue_poll(queue, timeout &+ 1000) else {
+            throw EventLogError(RD_KAFKA_RESP_ERR__TIMED_OUT, what, on: client)
+        }
+        defer { rd_kafka_event_destroy(event) }
+        let code = rd_kafka_event_error(event)
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            let words = rd_kafka_event_error_string(event).map { String(cString: $0) }
+            throw EventLogError(code, what, detail: words, on: client)
+        }
+        return try values(rd_kafka_event_DescribeConfigs_result(event), what)
+    }
+
+    private func values(_ result: OpaquePointer?, _ what: String) throws(EventLogError) -> [String: String] {
+        var count = 0
+        guard let result, let resources = rd_kafka_DescribeConfigs_result_resources(result, &count), count == 1 else {
+            throw EventLogError(RD_KAFKA_RESP_ERR__BAD_MSG, what, on: client)
+        }
+        let code = rd_kafka_ConfigResource_error(resources[0])
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            let words = rd_kafka_ConfigResource_error_string(resources[0]).map { String(cString: $0) }
+            throw EventLogError(code, what, detail: words, on: client)
+        }
+        var values: [String: String] = [:]
+        let entries = rd_kafka_ConfigResource_configs(resources[0], &count)
+        for entry in UnsafeBufferPointer(start: entries, count: count) {
+            guard let entry, let name = rd_kafka_ConfigEntry_name(entry), let value = rd_kafka_ConfigEntry_value(entry)
+            else { continue }
+            values[String(cString: name)] = String(cString: value)
+        }
+        return values
     }
 }
 

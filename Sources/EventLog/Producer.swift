@@ -126,11 +126,8 @@ package final class Producer: Sendable {
     }
 
     private func refusal(of record: ProducerRecord, _ code: rd_kafka_resp_err_t) -> EventLogError {
-        let context = record.description
-        guard code != RD_KAFKA_RESP_ERR__FATAL, code != RD_KAFKA_RESP_ERR__FENCED else {
-            return EventLogError(code: code, context: context, kind: .fatal)
-        }
-        return EventLogError(code, context, on: client)
+        let isFatal = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED
+        return EventLogError(code, record.description, kind: isFatal ? .fatal : nil, on: client)
     }
 
     /// Runs on the client's thread.

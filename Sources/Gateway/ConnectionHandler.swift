@@ -2,6 +2,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import NIOHTTPTypes
+import OrchestraCore
 
 /// What Hummingbird leaves to its users on one HTTP/1.1 connection:
 ///
@@ -84,14 +85,15 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         .badRequest, "invalidArgument", "the bytes received are not an HTTP/1.1 request",
         nextStep: "check the request line, the headers and their sizes")
 
-    private static let unparsableBody = JSONValue.object([
-        ("type", .string("urn:orchestra:problem:\(unparsableProblem.code)")),
-        ("title", .string(unparsableProblem.status.reasonPhrase)),
-        ("status", .integer(unparsableProblem.status.code)),
-        ("code", .string(unparsableProblem.code)),
-        ("detail", .string(unparsableProblem.detail)),
-        ("nextStep", .string(unparsableProblem.nextStep)),
-    ]).encoded()
+    private static let unparsableBody = ByteBuffer(
+        bytes: JSONOutput.object([
+            ("type", .string("urn:orchestra:problem:\(unparsableProblem.code)")),
+            ("title", .string(unparsableProblem.status.reasonPhrase)),
+            ("status", .integer(unparsableProblem.status.code)),
+            ("code", .string(unparsableProblem.code)),
+            ("detail", .string(unparsableProblem.detail)),
+            ("nextStep", .string(unparsableProblem.nextStep)),
+        ]).encoded())
 
     private static let unparsable: Response = {
         var response = unparsableProblem.response(path: "")

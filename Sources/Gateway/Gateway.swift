@@ -74,7 +74,7 @@ package final class Gateway: Service {
         responder = GatewayResponder(
             trigger: TriggerEndpoint(
                 nodeID: configuration.nodeID, limits: limits, workflows: workflows.map(\.name).sorted(), sink: sink,
-                calls: calls, accepted: accepted,
+                calls: calls, ids: WorkflowIDSource(partitionCount: configuration.partitionCount), accepted: accepted,
                 admission: Admission(maximumCount: limits.maximumTriggers, maximumBytes: limits.maximumTriggerBytes),
                 now: { Timestamp.now }),
             status: StatusEndpoint(

@@ -90,13 +90,13 @@ struct GatewayResponder: HTTPResponder {
         guard !missing.isEmpty else { return .json(.ok, .object([("status", .string("ready"))])) }
         var problem = Problem(
             .serviceUnavailable, "unavailable", "not ready: \(missing.joined(separator: "; "))", retryAfter: 1)
-        problem.members = [("missing", .array(missing.map(JSONValue.string)))]
+        problem.members = [("missing", .array(missing.map(JSONOutput.string)))]
         throw problem
     }
 }
 
 extension WorkflowDefinition {
-    fileprivate var json: JSONValue {
+    fileprivate var json: JSONOutput {
         .object([
             ("name", .string(name)),
             (

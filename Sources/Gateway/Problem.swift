@@ -16,7 +16,7 @@ struct Problem: Error, Sendable {
     /// The methods that are allowed here, for 405.
     var allow: String?
     /// Further members, names and values.
-    var members: [(name: String, value: JSONValue)] = []
+    var members: [(name: String, value: JSONOutput)] = []
     /// Whether the connection ends with this answer, because the rest of the request is not wanted.
     var closesConnection = false
 
@@ -32,7 +32,7 @@ struct Problem: Error, Sendable {
 
     /// - Parameter path: the request's path, the problem's `instance`.
     func response(path: String) -> Response {
-        var fields: [(String, JSONValue)] = [
+        var fields: [(String, JSONOutput)] = [
             ("type", .string("urn:orchestra:problem:\(code)")),
             ("title", .string(status.reasonPhrase)),
             ("status", .integer(status.code)),
@@ -72,12 +72,23 @@ extension Problem {
 extension Response {
     /// A JSON answer with the headers that every answer of a gateway has.
     static func json(
-        _ status: HTTPResponse.Status, _ body: JSONValue, contentType: String = "application/json"
+        _ status: HTTPResponse.Status, _ body: JSONOutput, contentType: String = "application/json"
     ) -> Response {
-        encoded(status, body.encoded(), contentType: contentType)
+        json(status, text: body.encoded(), contentType: contentType)
     }
 
-    /// The same for a body that is encoded already.
+    /// The same for JSON in UTF-8.
+    static func json(
+        _ status: HTTPResponse.Status, text: [UInt8], contentType: String = "application/json"
+    ) -> Response {
+        var body = ByteBuffer()
+        body.reserveCapacity(text.count + 1)
+        body.writeBytes(text)
+        body.writeInteger(UInt8(ascii: "\n"))
+        return encoded(status, body, contentType: contentType)
+    }
+
+    /// The same for a body of any kind.
     static func encoded(
         _ status: HTTPResponse.Status, _ body: ByteBuffer, contentType: String = "application/json"
     ) -> Response {

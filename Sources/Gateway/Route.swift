@@ -34,36 +34,41 @@ enum Route: Sendable, Hashable {
     ///   id that cannot be one.
     init(method: HTTPRequest.Method, path: String) throws(Problem) {
         let method = method == .head ? .get : method
-        let segments = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(String.init)
-        switch segments {
-        case ["v1", "workflows"]:
-            self = try Route.choose(method, path, [.post: .trigger])
-        case let parts where parts.count == 3 && parts.starts(with: ["v1", "workflows"]) && !parts[2].isEmpty:
-            let id = try Route.workflowID(parts[2])
-            self = try Route.choose(
-                method, path, [.get: .status(workflowID: id), .delete: .cancel(workflowID: id)])
-        case let parts where parts.count == 4 && parts.starts(with: ["v1", "workflows"]) && parts[3] == "cancel":
-            self = try Route.choose(method, path, [.post: .cancel(workflowID: Route.workflowID(parts[2]))])
-        case ["v1", "workflow-definitions"]:
-            self = try Route.choose(method, path, [.get: .definitions])
-        case ["v1", "cluster", "members"]:
-            self = try Route.choose(method, path, [.get: .members])
-        case ["v1", "cluster", "placement"]:
-            self = try Route.choose(method, path, [.get: .placement])
-        case ["metrics"]:
-            self = try Route.choose(method, path, [.get: .metrics])
-        case ["health", "live"]:
-            self = try Route.choose(method, path, [.get: .live])
-        case ["health", "ready"]:
-            self = try Route.choose(method, path, [.get: .ready])
+        switch path {
+        case "/v1/workflows": self = try Route.choose(method, path, [.post: .trigger])
+        case "/v1/workflow-definitions": self = try Route.choose(method, path, [.get: .definitions])
+        case "/v1/cluster/members": self = try Route.choose(method, path, [.get: .members])
+        case "/v1/cluster/placement": self = try Route.choose(method, path, [.get: .placement])
+        case "/metrics": self = try Route.choose(method, path, [.get: .metrics])
+        case "/health/live": self = try Route.choose(method, path, [.get: .live])
+        case "/health/ready": self = try Route.choose(method, path, [.get: .ready])
         default:
-            throw Problem(
-                .notFound, "notFound", "there is nothing at \(path)",
-                nextStep: "the API is POST /v1/workflows, GET and DELETE /v1/workflows/{id}, "
-                    + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, "
-                    + "GET /v1/cluster/placement, "
-                    + "GET /metrics, /health/live, /health/ready")
+            guard let route = try Route.ofWorkflow(method, path) else {
+                throw Problem(
+                    .notFound, "notFound", "there is nothing at \(path)",
+                    nextStep: "the API is POST /v1/workflows, GET and DELETE /v1/workflows/{id}, "
+                        + "POST /v1/workflows/{id}/cancel, GET /v1/workflow-definitions, GET /v1/cluster/members, "
+                        + "GET /v1/cluster/placement, "
+                        + "GET /metrics, /health/live, /health/ready")
+            }
+            self = route
         }
+    }
+
+    /// `/v1/workflows/{id}`, `/v1/workflows/{id}/cancel`; `nil` for other paths.
+    private static func ofWorkflow(_ method: HTTPRequest.Method, _ path: String) throws(Problem) -> Route? {
+        let prefix = "/v1/workflows/"
+        guard path.hasPrefix(prefix) else { return nil }
+        let parts = path.utf8.dropFirst(prefix.utf8.count).split(
+            separator: UInt8(ascii: "/"), maxSplits: 1, omittingEmptySubsequences: false)
+        let segment = String(Substring(parts[0]))
+        guard parts.count == 1 else {
+            guard parts[1].elementsEqual("cancel".utf8) else { return nil }
+            return try choose(method, path, [.post: .cancel(workflowID: workflowID(segment))])
+        }
+        guard !segment.isEmpty else { return nil }
+        let id = try workflowID(segment)
+        return try choose(method, path, [.get: .status(workflowID: id), .delete: .cancel(workflowID: id)])
     }
 
     private static func choose(

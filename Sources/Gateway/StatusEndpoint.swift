@@ -19,13 +19,15 @@ struct StatusEndpoint: Sendable {
         let position = accepted.position(of: workflowID)
         if let wait, wait > .zero, waits.enter() {
             defer { waits.leave(bytes: 0) }
-            if let end = try await waitForEnd(of: workflowID, position, for: wait) { return .json(.ok, end.json) }
+            if let end = try await waitForEnd(of: workflowID, position, for: wait) {
+                return .json(.ok, text: end.bytes)
+            }
         }
         do throws(OrchestraError) {
-            let status = try await untilShutdown { () async throws(OrchestraError) in
-                try await calls.status(of: workflowID, within: limits.callTimeout, after: position)
+            let document = try await untilShutdown { () async throws(OrchestraError) in
+                try await calls.document(of: workflowID, within: limits.callTimeout, after: position)
             }
-            return .json(.ok, status.json)
+            return .json(.ok, text: document.bytes)
         } catch {
             guard position == nil else {
                 return .json(.ok, .object([("workflowId", .string(workflowID)), ("status", .string("accepted"))]))
@@ -37,13 +39,13 @@ struct StatusEndpoint: Sendable {
     /// - Returns: `nil` if the workflow has not ended in time, or nobody could say.
     private func waitForEnd(
         of workflowID: String, _ position: GrainCallRequest.Position?, for wait: Duration
-    ) async throws -> WorkflowSnapshot? {
+    ) async throws -> JSONDocument? {
         let end = ContinuousClock.now + wait
         while ContinuousClock.now < end, !Task.isShuttingDownGracefully, !Task.isCancelled {
             let timeLeft = min(limits.longPollInterval, end - .now)
             do throws(OrchestraError) {
                 return try await untilShutdown { () async throws(OrchestraError) in
-                    try await calls.status(of: workflowID, within: timeLeft, untilFinished: true, after: position)
+                    try await calls.document(of: workflowID, within: timeLeft, untilFinished: true, after: position)
                 }
             } catch {
                 if error.code == .notFound, position == nil { throw Problem(unknown(workflowID)) }
@@ -75,8 +77,8 @@ struct StatusEndpoint: Sendable {
 
     /// Long polls end with the gateway's shutdown and answer what they know.
     private func untilShutdown(
-        _ ask: @Sendable @escaping () async throws(OrchestraError) -> WorkflowSnapshot
-    ) async throws(OrchestraError) -> WorkflowSnapshot {
+        _ ask: @Sendable @escaping () async throws(OrchestraError) -> JSONDocument
+    ) async throws(OrchestraError) -> JSONDocument {
         do {
             return try await cancelWhenGracefulShutdown { try await ask() }
         } catch let error as OrchestraError {
@@ -94,42 +96,5 @@ struct StatusEndpoint: Sendable {
 
     private func outOfReach(_ error: OrchestraError) -> OrchestraError {
         OrchestraError(.unavailable, error.message, nextStep: "ask again after a moment")
-    }
-}
-
-extension WorkflowSnapshot {
-    /// What the API shows of a workflow.
-    var json: JSONValue {
-        var result: JSONValue = .null
-        if status == .completed {
-            result = .object([
-                ("output", .string(output ?? "")),
-                ("functions", .array(functions.map(\.json))),
-                ("model", .string(model)),
-            ])
-        }
-        return .object([
-            ("workflowId", .string(workflowId)),
-            ("workflow", .string(workflow)),
-            ("status", .string(status.rawValue)),
-            ("result", result),
-            ("error", .string(error)),
-            (
-                "times",
-                .object([
-                    ("acceptedAt", .time(acceptedAt)), ("startedAt", .time(startedAt)),
-                    ("finishedAt", .time(finishedAt)),
-                ])
-            ),
-        ])
-    }
-}
-
-extension WorkflowSnapshot.Function {
-    fileprivate var json: JSONValue {
-        .object([
-            ("step", .integer(step)), ("plugin", .string(plugin)), ("function", .string(function)),
-            ("output", .string(output)),
-        ])
     }
 }

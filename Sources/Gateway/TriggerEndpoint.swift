@@ -18,6 +18,7 @@ struct TriggerEndpoint: Sendable {
     let workflows: [String]
     let sink: any StartEventSink
     let calls: WorkflowCalls
+    let ids: WorkflowIDSource
     let accepted: RecentlyAccepted
     let admission: Admission
     let now: @Sendable () -> Timestamp
@@ -30,12 +31,13 @@ struct TriggerEndpoint: Sendable {
         let key = try idempotencyKey(request.headers)
         let body = try await collect(request, reserved: &bodySize)
         let trigger = try read(body)
+        let now = now()
         var random = SystemRandomNumberGenerator()
         let trace = request.headers[.traceParent].flatMap(TraceParent.init) ?? TraceParent(using: &random)
         let event = WorkflowStartEvent(
-            workflowId: key.map(WorkflowIdentity.id(forKey:)) ?? WorkflowIdentity.random(now: now(), using: &random),
+            workflowId: key.map(WorkflowIdentity.id(forKey:)) ?? ids.next(now: now, using: &random),
             workflow: trigger.workflow, input: trigger.input, inputDigest: WorkflowIdentity.digest(of: trigger),
-            acceptedAt: now(), gateway: nodeID, traceParent: trace.child(using: &random).header)
+            acceptedAt: now, gateway: nodeID, traceParent: trace.child(using: &random).header)
         let earlier = key == nil ? Earlier.none : try await earlier(event)
         if earlier == .sameBody { return accept(event.workflowId, isReplay: true) }
         let position = try await append(event)
@@ -151,7 +153,7 @@ struct TriggerEndpoint: Sendable {
             var problem = Problem(
                 .unprocessableContent, "notFound", "no workflow is named \"\(trigger.workflow.prefix(100))\"",
                 nextStep: "the workflows here are: \(workflows.joined(separator: ", "))")
-            problem.members = [("workflows", .array(workflows.map(JSONValue.string)))]
+            problem.members = [("workflows", .array(workflows.map(JSONOutput.string)))]
             throw problem
         }
         return trigger

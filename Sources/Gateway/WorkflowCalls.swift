@@ -9,19 +9,33 @@ struct WorkflowCalls: Sendable {
         cluster = ClusterClient(handler: handler)
     }
 
+    /// - Parameter after: answer only once this record has been taken in.
+    /// - Throws: ``OrchestraError``: `notFound`; `unavailable`, `deadlineExceeded` and others when nobody can say.
+    func status(
+        of workflowID: String, within timeLeft: Duration, after: GrainCallRequest.Position? = nil
+    ) async throws(OrchestraError) -> WorkflowSnapshot {
+        try await ask(GetStatus(), of: workflowID, within: timeLeft, after)
+    }
+
+    /// What the API shows of a workflow.
+    ///
     /// - Parameters:
     ///   - untilFinished: answer only once the workflow has ended.
     ///   - after: answer only once this record has been taken in.
-    /// - Throws: ``OrchestraError``: `notFound`; `unavailable`, `deadlineExceeded` and others when nobody can say.
-    func status(
+    /// - Throws: as ``status(of:within:after:)``.
+    func document(
         of workflowID: String, within timeLeft: Duration, untilFinished: Bool = false,
-        after: GrainCallRequest.Position? = nil
-    ) async throws(OrchestraError) -> WorkflowSnapshot {
+        after: GrainCallRequest.Position?
+    ) async throws(OrchestraError) -> JSONDocument {
+        try await ask(GetDocument(untilFinished: untilFinished), of: workflowID, within: timeLeft, after)
+    }
+
+    private func ask<Q: GrainQuery>(
+        _ query: Q, of workflowID: String, within timeLeft: Duration, _ after: GrainCallRequest.Position?
+    ) async throws(OrchestraError) -> Q.Reply {
         let workflow = try cluster.grain(WorkflowGrain.self, key: workflowID)
         do throws(OrchestraError) {
-            return try await workflow.ask(
-                GetStatus(untilFinished: untilFinished), deadline: timeLeft, after: after
-            ).value
+            return try await workflow.ask(query, deadline: timeLeft, after: after).value
         } catch {
             throw error.asOurs
         }

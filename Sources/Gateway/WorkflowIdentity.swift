@@ -11,21 +11,35 @@ enum WorkflowIdentity {
     ///
     /// - Returns: SHA-256 of the namespace, NUL and the key, as 64 lower-case hexadecimal digits.
     static func id(forKey key: String) -> String {
-        hexadecimal(SHA256.digest(of: Array(namespace.utf8) + [0] + Array(key.utf8)))
+        Hexadecimal.text(of: SHA256.digest(of: Array(namespace.utf8) + [0] + Array(key.utf8)))
     }
 
     /// A new id: a UUID of version 7 (RFC 9562), so that ids sort by time.
-    static func random(now: Timestamp, using random: inout some RandomNumberGenerator) -> String {
+    ///
+    /// - Parameter partition: where it should lie, of `count` partitions. It does, unless there are hundreds of them.
+    static func random(
+        now: Timestamp, in partition: Int32, of count: Int32, using random: inout some RandomNumberGenerator
+    ) -> String {
         let milliseconds = UInt64(clamping: now.millisecondsSinceEpoch) & 0xFFFF_FFFF_FFFF
         let high = milliseconds << 16 | 0x7000 | UInt64.random(in: 0...0x0FFF, using: &random)
         let low = UInt64.random(in: 0 ... .max, using: &random) >> 2 | 0x8000_0000_0000_0000
-        let digits = Array(hexadecimal(bytes(of: high) + bytes(of: low)))
-        return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(digits[$0]) }.joined(separator: "-")
+        var digits = Array((Hexadecimal.text(of: high) + Hexadecimal.text(of: low)).utf8)
+        for place in [20, 16, 12, 8] { digits.insert(UInt8(ascii: "-"), at: place) }
+        // Whether an id lies there is one chance in `count`; its last digits are tried one after the other.
+        var (tail, attempts) = (UInt16(truncatingIfNeeded: low), 0)
+        while OrchestraCore.partition(forKey: digits, count: count) != partition, attempts < 256 {
+            tail &+= 1
+            attempts += 1
+            for place in 0..<4 {
+                digits[35 - place] = Hexadecimal.digit(UInt8(truncatingIfNeeded: tail >> (4 * place)) & 15)
+            }
+        }
+        return String(decoding: digits, as: UTF8.self)
     }
 
     /// SHA-256 of workflow, NUL, input: tells a repeated trigger from another one under the same key.
     static func digest(of request: TriggerRequest) -> String {
-        hexadecimal(SHA256.digest(of: Array(request.workflow.utf8) + [0] + Array(request.input.utf8)))
+        Hexadecimal.text(of: SHA256.digest(of: Array(request.workflow.utf8) + [0] + Array(request.input.utf8)))
     }
 
     /// - Throws: ``Problem`` 400 unless the key is 1 to 128 visible ASCII characters.
@@ -35,20 +49,6 @@ enum WorkflowIdentity {
                 .badRequest, "invalidArgument", "the Idempotency-Key has \(key.utf8.count) bytes or unusual characters",
                 nextStep: "use 1 to 128 visible ASCII characters, a UUID for instance")
         }
-    }
-
-    static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
-
-    private static func bytes(of number: UInt64) -> [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) }
     }
 }
 
@@ -71,25 +71,23 @@ struct TraceParent: Sendable, Hashable {
 
     /// A trace that begins here, not sampled by anybody yet.
     init(using random: inout some RandomNumberGenerator) {
-        traceID = TraceParent.digits(2, using: &random)
-        spanID = TraceParent.digits(1, using: &random)
+        traceID = TraceParent.word(using: &random) + TraceParent.word(using: &random)
+        spanID = TraceParent.word(using: &random)
         flags = "00"
     }
 
     /// A span of this gateway within the trace.
     func child(using random: inout some RandomNumberGenerator) -> TraceParent {
         var child = self
-        child.spanID = TraceParent.digits(1, using: &random)
+        child.spanID = TraceParent.word(using: &random)
         return child
     }
 
     var header: String { "00-\(traceID)-\(spanID)-\(flags)" }
 
-    private static func digits(_ words: Int, using random: inout some RandomNumberGenerator) -> String {
-        (0..<words).map { _ in
-            let digits = String(UInt64.random(in: 1 ... .max, using: &random), radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }.joined()
+    /// Sixteen digits, not all of them zero.
+    private static func word(using random: inout some RandomNumberGenerator) -> String {
+        Hexadecimal.text(of: UInt64.random(in: 1 ... .max, using: &random))
     }
 
     private static func isHexadecimal(_ text: String, _ length: Int) -> Bool {

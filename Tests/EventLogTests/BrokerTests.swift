@@ -57,6 +57,25 @@ struct BrokerTests {
         }
     }
 
+    @Test func theConfigurationOfATopicIsRead() async throws {
+        try await TestBroker.with { broker in
+            let admin = try Admin(await broker.configuration(), logger: quiet)
+            let compacted = TopicSpecification(
+                name: "c", partitions: 1, configuration: ["cleanup.policy": "compact", "delete.retention.ms": "123456"])
+            try await admin.create([topic, compacted], timeout: .seconds(10))
+            let names: Set = ["delete.retention.ms", "cleanup.policy", "no.such.setting"]
+            let own = try await admin.configuration(of: "c", names, timeout: .seconds(10))
+            #expect(own == ["delete.retention.ms": "123456", "cleanup.policy": "compact"])
+            let defaults = try await admin.configuration(of: "t", names, timeout: .seconds(10))
+            #expect(defaults == ["delete.retention.ms": "86400000", "cleanup.policy": "delete"])
+            let unknown = await #expect(throws: EventLogError.self) {
+                _ = try await admin.configuration(of: "missing", names, timeout: .seconds(10))
+            }
+            #expect(unknown?.kind == .unknownTopic)
+            await admin.close()
+        }
+    }
+
     @Test func committedIsVisibleAndAbortedIsNot() async throws {
         try await TestBroker.with { broker in
             try await broker.create(topic)

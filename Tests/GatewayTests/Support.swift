@@ -60,8 +60,8 @@ final class ScriptedCluster: StartEventSink, GrainCallHandler {
     func handle(_ request: GrainCallRequest) async throws(OrchestraError) -> GrainCallReply {
         let end = ContinuousClock.now + request.timeLeft
         state.withLock { $0.calls += 1 }
-        let query = try? MessageCoding.decode(GetStatus.self, from: request.payload)
-        let waitsForEnd = request.method == GetStatus.name && query?.untilFinished == true
+        let query = try? MessageCoding.decode(GetDocument.self, from: request.payload)
+        let waitsForEnd = request.method == GetDocument.name && query?.untilFinished == true
         while true {
             let answer: Result<GrainCallReply, OrchestraError>? = state.withLock { state in
                 if let failure = state.callFailure { return .failure(failure) }
@@ -76,7 +76,10 @@ final class ScriptedCluster: StartEventSink, GrainCallHandler {
                 }
                 if waitsForEnd, !entry.snapshot.isFinished { return nil }
                 return Result { () throws(OrchestraError) in
-                    GrainCallReply(version: entry.version, payload: try MessageCoding.encode(entry.snapshot))
+                    let payload =
+                        request.method == GetDocument.name
+                        ? entry.snapshot.json.encoded() : try MessageCoding.encode(entry.snapshot)
+                    return GrainCallReply(version: entry.version, payload: payload)
                 }
             }
             if let answer { return try answer.get() }
@@ -247,19 +250,4 @@ func get(_ port: Int, _ path: String, method: String = "GET") async throws -> An
     let connection = try await RawConnection(port: port)
     defer { connection.close() }
     return try await connection.exchange("\(method) \(path) HTTP/1.1\r\nHost: x\r\n\r\n")
-}
-
-/// A seeded generator, so that a failure can be run again.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }

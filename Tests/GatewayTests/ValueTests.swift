@@ -1,6 +1,7 @@
 import HTTPTypes
 import NIOCore
 import OrchestraCore
+import SeededRandom
 import Testing
 
 @testable import Gateway
@@ -58,22 +59,6 @@ import Testing
         #expect { try Route(method: .get, path: "/v1/workflows") } throws: { ($0 as? Problem)?.allow == "POST" }
     }
 
-    @Test func timesAreRFC3339() {
-        #expect(Timestamp(millisecondsSinceEpoch: 0).rfc3339 == "1970-01-01T00:00:00.000Z")
-        #expect(Timestamp(millisecondsSinceEpoch: 951_782_399_999).rfc3339 == "2000-02-28T23:59:59.999Z")
-        #expect(Timestamp(millisecondsSinceEpoch: 1_795_355_400_123).rfc3339 == "2026-11-22T13:50:00.123Z")
-        #expect(Timestamp(millisecondsSinceEpoch: -1).rfc3339 == "1969-12-31T23:59:59.999Z")
-        #expect(Timestamp(millisecondsSinceEpoch: 4_107_542_400_000).rfc3339 == "2100-03-01T00:00:00.000Z")
-    }
-
-    @Test func jsonStringsAreEscaped() {
-        let text = String(buffer: JSONValue.string("a\"\\\n\u{0}\u{1F}é🎻/").encoded())
-        #expect(text == #""a\"\\\n\u0000\u001fé🎻/""# + "\n")
-        #expect(
-            String(buffer: JSONValue.object([("a", .array([.null, .bool(true), .integer(-1)]))]).encoded())
-                == #"{"a":[null,true,-1]}"# + "\n")
-    }
-
     @Test func idsOfKeysAreStable() {
         let id = WorkflowIdentity.id(forKey: "order-17")
         #expect(id == WorkflowIdentity.id(forKey: "order-17"))
@@ -84,18 +69,43 @@ import Testing
     }
 
     @Test func randomIDsAreVersion7() {
-        var random = SplitMix64(seed: 3)
-        let early = WorkflowIdentity.random(now: Timestamp(millisecondsSinceEpoch: 1_000_000), using: &random)
-        let late = WorkflowIdentity.random(now: Timestamp(millisecondsSinceEpoch: 1_000_001), using: &random)
+        var random = SeededGenerator(seed: 3)
+        let ids = WorkflowIDSource(partitionCount: 16)
+        let early = ids.next(now: Timestamp(millisecondsSinceEpoch: 1_000_000), using: &random)
+        let late = ids.next(now: Timestamp(millisecondsSinceEpoch: 1_000_001), using: &random)
         #expect(early < late)
         #expect(early.map { $0 == "-" ? "-" : "x" }.joined() == "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")
         let characters = Array(early)
         #expect(characters[14] == "7" && "89ab".contains(characters[19]))
     }
 
+    @Test func idsOfOneMomentLieInOnePartition() {
+        var random = SeededGenerator(seed: 4)
+        let ids = WorkflowIDSource(partitionCount: 16, first: 3)
+        func partitions(at time: Int64, _ count: Int) -> [Int32] {
+            (0..<count).map { _ in
+                let id = ids.next(now: Timestamp(millisecondsSinceEpoch: time), using: &random)
+                return partition(forKey: id.utf8, count: 16)
+            }
+        }
+        let moments = (0..<16).map { partitions(at: 1_000 + $0 * WorkflowIDSource.turn, WorkflowIDSource.maximumTurn) }
+        #expect(moments.allSatisfy { Set($0).count == 1 })
+        #expect(Set(moments.map { $0[0] }) == Set(0..<16))
+        // A burst does not wait behind itself.
+        #expect(Set(partitions(at: 5_000, 4 * WorkflowIDSource.maximumTurn)).count == 4)
+    }
+
+    @Test func idsAreNotRepeatedAndUseAllPartitions() {
+        var random = SeededGenerator(seed: 5)
+        let ids = WorkflowIDSource(partitionCount: 1_024)
+        let made = (0..<20_000).map { ids.next(now: Timestamp(millisecondsSinceEpoch: $0), using: &random) }
+        #expect(Set(made).count == made.count)
+        #expect(Set(made.map { partition(forKey: $0.utf8, count: 1_024) }).count == 1_024)
+    }
+
     @Test func traceParentsAreCheckedAndContinued() throws {
         let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        var random = SplitMix64(seed: 1)
+        var random = SeededGenerator(seed: 1)
         let trace = try #require(TraceParent(header))
         #expect(trace.header == header)
         let child = trace.child(using: &random)

@@ -214,6 +214,9 @@ final class ModelLog: SiloLog, @unchecked Sendable {
         return counts
     }
 
+    /// Nothing is compacted.
+    func configuration(of topic: String, _ names: Set<String>) async throws(EventLogError) -> [String: String] { [:] }
+
     func makeProducer(_ transactionalID: String) throws(EventLogError) -> any TransactionSink {
         ModelProducer(transactionalID, on: host, kafka)
     }

@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 import Silo
 
 /// Membership as the silos see its result: each process has a view of its own, which follows the truth late, in any

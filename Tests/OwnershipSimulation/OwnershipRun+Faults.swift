@@ -1,4 +1,5 @@
 import Membership
+import SeededRandom
 
 /// The adversary.
 extension OwnershipRun {

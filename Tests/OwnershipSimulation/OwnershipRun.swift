@@ -1,6 +1,7 @@
 import EventLog
 import Membership
 import Placement
+import SeededRandom
 import Silo
 
 /// One seeded run: a small cluster of real silos under load, over a model of Kafka, while an adversary breaks things;

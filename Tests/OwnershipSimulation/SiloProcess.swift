@@ -4,6 +4,7 @@ import Logging
 import Membership
 import OrchestraCore
 import Records
+import SeededRandom
 import Silo
 
 /// One process: a real silo on a virtual host.

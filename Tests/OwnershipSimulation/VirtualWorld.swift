@@ -1,5 +1,6 @@
 import Membership
 import OrchestraCore
+import SeededRandom
 import Silo
 import Synchronization
 

@@ -3,6 +3,7 @@ import Membership
 import OrchestraCore
 import Placement
 import Records
+import SeededRandom
 import Silo
 
 /// Clients of the grains: commands that are repeated under their request ids until they are answered, queries, commands
@@ -44,6 +45,11 @@ final class Workload: @unchecked Sendable {
                 self.running -= 1
             }
         }
+        running += 1
+        _ = Task(executorPreference: host) {
+            await self.visitAll()
+            self.running -= 1
+        }
     }
 
     /// What has begun is brought to its end.
@@ -56,15 +62,32 @@ final class Workload: @unchecked Sendable {
             count += 1
             let key = keys[world.random.below(keys.count)]
             let id = "\(client)-\(count)"
-            switch world.random.below(14) {
+            switch world.random.below(11) {
             case 0..<4: await add(key, id: id)
             case 4..<6: await read(key)
             case 6..<8: await beRefused(key, id: id)
             case 8..<10: await order(key)
-            case 10: await trigger()
-            case 11: await visit(key, Note(token: id), Note.name, .command)
-            case 12: await visit(key, Consult(token: id), Consult.name, .command)
-            default: await visit(key, ReadBoard(), ReadBoard.name, .query)
+            default: await trigger()
+            }
+        }
+    }
+
+    /// Calls volatile grains without waiting for one call before the next, so that some are always under way to a silo
+    /// that does not answer.
+    private func visitAll() async {
+        var count = 0
+        while !isStopping {
+            try? await host.sleep(.microseconds(world.between(20_000, 200_000)))
+            count += 1
+            let (token, key, choice) = ("v\(count)", keys[world.random.below(keys.count)], world.random.below(3))
+            running += 1
+            _ = Task(executorPreference: host) {
+                switch choice {
+                case 0: await self.visit(key, Note(token: token), Note.name, .command)
+                case 1: await self.visit(key, Consult(token: token), Consult.name, .command)
+                default: await self.visit(key, ReadBoard(), ReadBoard.name, .query)
+                }
+                self.running -= 1
             }
         }
     }

@@ -2,24 +2,10 @@ import EventLog
 import OrchestraCore
 import Placement
 import Records
+import SeededRandom
 import Testing
 
 @testable import Silo
-
-/// SplitMix64: the same seed gives the same run.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 /// The core without tasks, clocks or Kafka: random batches, random aborts, random restores, against a model that is
 /// a dictionary of numbers.
@@ -265,5 +251,20 @@ struct SeededGenerator: RandomNumberGenerator {
         } catch {
             Issue.record("seed \(seed): \(error)")
         }
+    }
+
+    /// A silo that knows the type fires them, later.
+    @Test func timersOfUnknownGrainTypesStayWhereTheyAre() throws {
+        let due = Timestamp(millisecondsSinceEpoch: 1_000)
+        var state = PartitionState(knownTypes: [Counter.type], limits: GrainLimits())
+        for type: GrainType in ["counter", "stranger"] {
+            let record = GrainStateRecord(
+                version: 1, committedAt: due, codec: .json, state: [], timers: [GrainTimer(name: "x", dueAt: due)])
+            state.restore(.grain(try GrainID(type: type, key: "a"), .readable(record)))
+        }
+        state.finishRestore()
+        #expect(state.takeDueTimers(at: due, limit: 10).map(\.grain.type) == [Counter.type])
+        #expect(state.timers.nextDue == nil)
+        #expect(state.grains.count == 2)
     }
 }

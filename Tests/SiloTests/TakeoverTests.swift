@@ -3,6 +3,7 @@ import Logging
 import OrchestraCore
 import Placement
 import Records
+import SeededRandom
 import Testing
 
 @testable import Silo

@@ -57,15 +57,15 @@ import Testing
     @Test func turnsOfOneGrainRunOneAfterTheOther() async throws {
         try await serve { (bench: PartitionBench) async throws in
             let gate = OneShot<Void>()
-            Desk.stop.use { $0["busy"] = { await gate.value() } }
-            async let stopped = run(bench, .both(.stop, .add(1)), at: "busy")
-            try await eventually("it has begun") { Desk.probe.count(of: "run busy new") == 1 }
-            async let second = run(bench, .add(10), at: "busy")
+            Desk.stop.use { $0["one after the other"] = { await gate.value() } }
+            async let stopped = run(bench, .both(.stop, .add(1)), at: "one after the other")
+            try await eventually("it has begun") { Desk.probe.count(of: "run one after the other new") == 1 }
+            async let second = run(bench, .add(10), at: "one after the other")
             // Other grains of the partition, durable or not, go on; so do queries.
             #expect(try await run(bench, .add(1), at: "free") == 1)
             _ = try await bench.grain("durable").send(Add(amount: 1))
-            await expectCode(.notFound) { _ = try await sum(bench, "busy") }
-            #expect(Desk.probe.count(of: "run busy old") == 0)
+            await expectCode(.notFound) { _ = try await sum(bench, "one after the other") }
+            #expect(Desk.probe.count(of: "run one after the other old") == 0)
             gate.resolve(())
             #expect(try await stopped == 1)
             #expect(try await second == 11)
@@ -284,6 +284,27 @@ import Testing
             await expectCode(.notFound) { _ = try await sum(bench, "done") }
             #expect(bench.runtime.volatileGrains.count == 0)
             #expect(try await run(bench, .add(1), at: "done") == 1)
+        }
+    }
+
+    /// Between two terms of the lease another silo may have served the partition, and its grains with it.
+    @Test func answersNeedTheSameTermOfTheLease() async throws {
+        let clock = TestClock()
+        let lease = ServingLease(clocks: clock.clocks)
+        let bench = try PartitionBench(clock: clock, grains: VolatileGrainTests.grains, lease: lease)
+        lease.renew(sentAt: clock.monotonic)
+        try await serve(bench) { (bench: PartitionBench) async throws in
+            #expect(try await run(bench, .add(1), at: "term") == 1)
+            clock.advance(.seconds(3))
+            async let query = code { _ = try await sum(bench, "term") }
+            async let command = code { _ = try await run(bench, .add(10), at: "term") }
+            try await eventually("both wait for the lease") { lease.waitingCount == 2 }
+            lease.revoke()
+            lease.renew(sentAt: clock.monotonic)
+            #expect(await query == .unavailable)
+            #expect(await command == .unavailable)
+            #expect(Desk.probe.count(of: "run term old") == 0, "its turn has not begun")
+            #expect(try await sum(bench, "term") == 1, "who calls now is answered")
         }
     }
 

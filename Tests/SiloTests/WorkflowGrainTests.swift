@@ -72,6 +72,24 @@ import Testing
         }
     }
 
+    @Test func theDocumentIsTheSnapshotAsJSON() async throws {
+        let bench = try bench()
+        try start(bench, "summarize")
+        try await bench.serve { bench in
+            try await bench.idle()
+            let workflow = try ClusterClient(handler: bench).grain(WorkflowGrain.self, key: "w")
+            let running = try await workflow.ask(GetDocument(untilFinished: false)).value
+            #expect(String(decoding: running.bytes, as: UTF8.self).contains(#""status":"running","result":null"#))
+            async let end = workflow.ask(GetDocument(untilFinished: true))
+            try await eventually("it waits") { bench.waitingQueries == 1 }
+            try finish(bench, task: try tasks(bench)[0].taskId)
+            let document = try await end.value
+            let snapshot = try await status(bench)
+            #expect(document == JSONDocument(snapshot.json))
+            #expect(String(decoding: document.bytes, as: UTF8.self).contains(#""status":"completed""#))
+        }
+    }
+
     @Test func runsItsStepsOneAfterTheOther() async throws {
         let bench = try bench()
         try start(bench, "two-steps")

@@ -73,8 +73,8 @@ public struct GrainReference<G: Grain>: Sendable {
         return (try MessageCoding.decode(Q.Reply.self, from: reply.payload), reply.version)
     }
 
-    /// 128 random bits in hex.
+    /// 128 random bits.
     private func newRequestID() -> String {
-        (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }.joined()
+        Hexadecimal.text(of: .random(in: .min ... .max)) + Hexadecimal.text(of: .random(in: .min ... .max))
     }
 }

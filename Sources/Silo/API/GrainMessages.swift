@@ -33,6 +33,15 @@ extension GrainQuery {
     public static var name: String { "\(Self.self)" }
 }
 
+/// A reply that is JSON already: it travels as it is.
+package struct JSONDocument: Codable, Sendable, Hashable {
+    package let bytes: [UInt8]
+
+    package init(_ value: JSONOutput) { bytes = value.encoded() }
+
+    fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+}
+
 /// The encoding of commands, queries and their replies: JSON, so that nodes of different versions understand each
 /// other.
 package enum MessageCoding {
@@ -41,6 +50,8 @@ package enum MessageCoding {
 
     /// - Throws: ``OrchestraError`` with `invalidArgument` for a value that JSON cannot hold (a NaN, say).
     package static func encode(_ value: some Encodable) throws(OrchestraError) -> [UInt8] {
+        // Types are compared first: a cast that fails takes longer.
+        if type(of: value) == JSONDocument.self, let document = value as? JSONDocument { return document.bytes }
         do {
             return Array(try encoder.encode(value))
         } catch {
@@ -51,6 +62,7 @@ package enum MessageCoding {
 
     /// - Throws: ``OrchestraError`` with `invalidArgument` for bytes that are not the JSON of a `Value`.
     package static func decode<Value: Decodable>(_: Value.Type, from bytes: [UInt8]) throws(OrchestraError) -> Value {
+        if Value.self == JSONDocument.self, let document = JSONDocument(bytes: bytes) as? Value { return document }
         do {
             return try decoder.decode(Value.self, from: Data(bytes))
         } catch {

@@ -12,6 +12,7 @@ package protocol VolatileKind: Sendable {
     func runImmediately(
         _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
     ) throws -> HandlerResult
+    /// Runs any command's handler, whether it suspends or not.
     func run(
         _ command: String, _ payload: [UInt8], on grain: (any Grain)?, turn: inout VolatileTurn
     ) async throws -> HandlerResult

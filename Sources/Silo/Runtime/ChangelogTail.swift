@@ -13,9 +13,14 @@ final class ChangelogTail: Sendable {
     private static let pageSize = 256
     /// After how many records a long restore says how far it has come.
     private static let reportInterval = 100_000
+    /// How often a reader that only follows asks for the end, in a ``TombstoneWindow``.
+    private static let looks = 4
 
     private struct Shared {
         var state: PartitionState
+        var window: TombstoneWindow
+        /// When a reader that only follows asks for the end.
+        var nextLook: ContinuousClock.Instant
         /// The next offset, where the present end has been reached; -1 when records have come since.
         var position: Int64 = -1
         var count = 0
@@ -32,25 +37,30 @@ final class ChangelogTail: Sendable {
 
     private init(
         log: any PartitionLog, codec: any RecordCoding, clocks: Clocks, logger: Logger, intake: any IntakeSource,
-        state: PartitionState
+        state: PartitionState, window: TombstoneWindow
     ) {
         self.log = log
         self.codec = codec
         self.clocks = clocks
         self.logger = logger
         self.intake = intake
-        shared = Mutex(Shared(state: state))
+        let nextLook = clocks.monotonic() + window.length / ChangelogTail.looks
+        shared = Mutex(Shared(state: state, window: window, nextLook: nextLook))
     }
 
     /// Opens the changelog at its beginning.
     ///
-    /// - Parameter state: an empty one.
+    /// - Parameters:
+    ///   - state: an empty one.
+    ///   - tombstoneRetention: how long the changelog keeps tombstones.
     static func open(
-        log: any PartitionLog, codec: any RecordCoding, clocks: Clocks, logger: Logger, into state: PartitionState
+        log: any PartitionLog, codec: any RecordCoding, clocks: Clocks, logger: Logger, into state: PartitionState,
+        tombstoneRetention: Duration
     ) async throws(EventLogError) -> ChangelogTail {
-        ChangelogTail(
+        let window = TombstoneWindow(retention: tombstoneRetention, start: clocks.monotonic())
+        return ChangelogTail(
             log: log, codec: codec, clocks: clocks, logger: logger,
-            intake: try await log.openChangelog(at: .beginning), state: state)
+            intake: try await log.openChangelog(at: .beginning), state: state, window: window)
     }
 
     func close() async { await intake.close() }
@@ -99,9 +109,53 @@ final class ChangelogTail: Sendable {
     }
 
     /// Reads to the present end; waits for transactions that are still open there.
+    ///
+    /// - Throws: also when it has taken so long that deletions may have been missed.
     func readToEnd() async throws {
-        let end = try await log.watermarks(of: Topics.state).high
+        let end = try await askForEnd()
         while shared.withLock({ $0.position < end }) { try await readPage() }
+        try check()
+    }
+
+    /// Whether it is time to ``look()``.
+    func isLookDue(at instant: ContinuousClock.Instant) -> Bool { shared.withLock { $0.nextLook <= instant } }
+
+    /// When it is time to ``look()``.
+    var nextLook: ContinuousClock.Instant { shared.withLock { $0.nextLook } }
+
+    /// Finds out, now and then, whether a reader that follows for long has read everything. To be called after each page.
+    ///
+    /// - Throws: when it has not for so long that deletions may have been missed.
+    func look() async throws {
+        if isLookDue(at: clocks.monotonic()) {
+            do {
+                _ = try await askForEnd()
+            } catch {
+                try Task.checkCancellation()
+                logger.debug("Kafka does not say where the changelog ends", metadata: ["error": "\(error)"])
+            }
+            let now = clocks.monotonic()
+            shared.withLock { $0.nextLook = now + $0.window.length / ChangelogTail.looks }
+        }
+        try check()
+    }
+
+    private func askForEnd() async throws(EventLogError) -> Int64 {
+        let askedAt = clocks.monotonic()
+        let end = try await log.watermarks(of: Topics.state).high
+        let now = clocks.monotonic()
+        shared.withLock { $0.window.answered(end, askedAt: askedAt, at: now) }
+        return end
+    }
+
+    private func check() throws(EventLogError) {
+        let now = clocks.monotonic()
+        guard shared.withLock({ $0.window.isOver(at: now) }) else { return }
+        throw EventLogError(
+            kind: .timedOut, name: "_TIMED_OUT",
+            message: "the changelog was not read to its end for so long that deletions may have been compacted away",
+            nextStep: "nothing, if the machine slept: it is read again from its beginning; "
+                + "else raise delete.retention.ms of \(Topics.state)")
     }
 
     /// Waits for the next records and reads them. A cancelled task that has taken records finishes with them, unless it
@@ -113,18 +167,21 @@ final class ChangelogTail: Sendable {
         let events = try await intake.next(maximumRecords: ChangelogTail.pageSize)
         var items: [RestoredItem] = []
         var position: Int64 = -1
+        var next: Int64 = 0
         var count = 0
         for event in events {
             switch event {
-            case .endOfPartition(_, let nextOffset): position = nextOffset
+            case .endOfPartition(_, let nextOffset): (position, next) = (nextOffset, nextOffset)
             case .record(let record):
-                position = -1
+                (position, next) = (-1, record.offset + 1)
                 count += 1
                 if let item = try await decode(record) { items.append(item) }
             }
         }
+        let now = clocks.monotonic()
         let total = shared.withLock { shared in
             for item in items { shared.state.restore(item) }
+            shared.window.read(to: next, at: now)
             shared.position = position
             shared.count += count
             return shared.count

@@ -31,6 +31,7 @@ final class Heartbeats: Sendable {
     private let clocks: Clocks
     private let logger: Logger
     private let superseded: @Sendable () -> Void
+    private let heard: @Sendable () -> Void
     private let state: Mutex<State>
     private let wanted = Signal()
 
@@ -38,12 +39,15 @@ final class Heartbeats: Sendable {
     ///   - sink: of the silo's lane.
     ///   - open: begins to read all heartbeats, see ``SiloLog/openHeartbeats()``.
     ///   - superseded: told when a later process of the same name is heard.
+    ///   - heard: told when ``liveness`` has changed.
     init(
         _ configuration: SiloConfiguration, sink: any TransactionSink,
         open: @escaping @Sendable () async throws(EventLogError) -> any IntakeSource, codec: any RecordCoding,
-        lease: ServingLease, logger: Logger, superseded: @escaping @Sendable () -> Void = {}
+        lease: ServingLease, logger: Logger, superseded: @escaping @Sendable () -> Void = {},
+        heard: @escaping @Sendable () -> Void = {}
     ) {
         self.superseded = superseded
+        self.heard = heard
         silo = configuration.nodeID
         generation = configuration.generation
         interval = configuration.heartbeatInterval
@@ -191,6 +195,7 @@ final class Heartbeats: Sendable {
                     metadata: ["offset": "\(record.offset)", "error": "\(error)"])
             }
         }
+        heard()
     }
 
     private func noteSuccessor(_ heartbeat: SiloHeartbeat) {

@@ -24,6 +24,10 @@ struct PartitionContext: Sendable {
     var budget: StateBudget
     var metrics: SiloMetrics
     var clocks: Clocks
+    /// Is asked for when there is something new for time to look after.
+    var attention: Attention
+    /// How long the changelogs keep tombstones.
+    var tombstoneRetention: Duration
     /// Bounds how many partitions restore at a time.
     var restoreGate: Gate
     /// Bounds how fast they do; `nil`: as fast as can be.

@@ -36,6 +36,8 @@ package protocol SiloLog: Sendable {
     /// Creates the topics that do not exist.
     func create(_ topics: [TopicSpecification]) async throws(EventLogError)
     func partitionCounts(of topics: [String]) async throws(EventLogError) -> [String: Int32]
+    /// The values of some of a topic's settings, as far as the broker knows them.
+    func configuration(of topic: String, _ names: Set<String>) async throws(EventLogError) -> [String: String]
     /// Makes a producer; nothing is fenced before it is initialised.
     func makeProducer(_ transactionalID: String) throws(EventLogError) -> any TransactionSink
     /// Reads the heartbeats of all silos from the beginning; uncommitted records too: a heartbeat that was aborted is a
@@ -74,6 +76,10 @@ struct KafkaSiloLog: SiloLog {
 
     func partitionCounts(of topics: [String]) async throws(EventLogError) -> [String: Int32] {
         try await admin.partitionCounts(of: topics, timeout: .seconds(30))
+    }
+
+    func configuration(of topic: String, _ names: Set<String>) async throws(EventLogError) -> [String: String] {
+        try await admin.configuration(of: topic, names, timeout: .seconds(30))
     }
 
     func makeProducer(_ transactionalID: String) throws(EventLogError) -> any TransactionSink {

@@ -27,6 +27,7 @@ extension PartitionRuntime {
         let term = context.lease.term
         let (jobs, sequence, now) = makeJobs(prepared)
         let start = context.clocks.monotonic()
+        context.attention.ask()
         let finished = await executor.run(jobs)
         context.metrics.turnTime.recordNanoseconds((context.clocks.monotonic() - start).nanoseconds)
         if finished.contains(where: { $0.blocked != nil }) {
@@ -103,6 +104,8 @@ extension PartitionRuntime {
         }
         for (call, error) in output.refusals { call.fail(error) }
         for wait in waits { wait.wake() }
+        // There may be new timers.
+        context.attention.ask()
         report(output)
     }
 
@@ -130,6 +133,7 @@ extension PartitionRuntime {
             }
             return shared.waiters.takeReady(committed: EmptyCollection<GrainID>(), takenIn: positions)
         }
+        context.attention.ask()
         for wait in waits { wait.wake() }
     }
 
@@ -194,6 +198,7 @@ extension PartitionRuntime {
             shared.eventBytes += rest.reduce(0) { $0 + $1.size }
             shared.recordsBlockedUntil = until
         }
+        context.attention.ask()
     }
 
     private func takeCallsAndTimers(of batch: Batch, _ prepared: inout PreparedBatch) {
@@ -250,6 +255,7 @@ extension PartitionRuntime {
     private func putAside(_ pending: PendingBatch) -> Bool {
         let batch = pending.batch
         let until = context.clocks.monotonic().advanced(by: PartitionRuntime.pauseWithoutSource)
+        defer { context.attention.ask() }
         return shared.withLock { shared in
             guard shared.pending.isEmpty, pending.contentAborts == 0, !batch.commitsPositions else { return false }
             shared.events.prepend(contentsOf: batch.events)
@@ -313,6 +319,7 @@ extension PartitionRuntime {
             shared.pending.prepend(pending)
             if pause > .zero { shared.pausedUntil = until }
         }
+        context.attention.ask()
     }
 }
 

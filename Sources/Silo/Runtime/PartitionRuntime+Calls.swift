@@ -48,6 +48,7 @@ extension PartitionRuntime {
         }
         try added.get()
         work.notify()
+        context.attention.ask()
         return try await call.value()
     }
 
@@ -74,7 +75,9 @@ extension PartitionRuntime {
             let term = context.lease.term
             switch look(request, deadline) {
             case .failed(let error): throw error
-            case .wait(let wait): try await wait.value()
+            case .wait(let wait):
+                context.attention.ask()
+                try await wait.value()
             case .at(let record, let live, let tenure):
                 let answer = await answer(request, kind, record, live)
                 // Looked at after the state: until now, nobody else has changed it.
@@ -184,6 +187,7 @@ extension PartitionRuntime {
                 }
             }
             guard try added.get() else { return }
+            context.attention.ask()
             // Also wakes when the partition has begun anew, from the positions of the last commit.
             try await wait.value()
         }
@@ -229,78 +233,6 @@ extension PartitionRuntime {
             guard converted.code != .unavailable else { throw converted }
             throw OrchestraError(.quarantined, "the state of \(grain) cannot be read", cause: error)
         }
-    }
-
-    // MARK: Ticks
-
-    /// Looks after what time brings: deadlines, due timers, turns that take too long. Called every few milliseconds.
-    func tick(at instant: ContinuousClock.Instant) {
-        volatileGrains.tick(at: instant)
-        collectIdleGrains(at: instant)
-        for grain in executor.abandonOverdueTurns(at: instant) {
-            context.metrics.abandonedTurns.increment()
-            logger.error(
-                "a turn took too long and was abandoned",
-                metadata: ["grain": "\(grain)", "stillRunning": "\(executor.abandonedCount)"])
-        }
-        let wall = context.clocks.wall()
-        let isOverBudget = context.budget.isExceeded
-        let (calls, begun, waits, hasWork, hasCrossed) = shared.withLock { shared in
-            let calls = shared.mailbox.takeExpired(at: instant)
-            let begun = shared.inFlight.filter { $0.deadline <= instant && !$0.isAnswered }
-            let waits = shared.waiters.takeExpired(at: instant)
-            let hasCrossed = shared.isOverBudget != isOverBudget
-            shared.isOverBudget = isOverBudget
-            return (calls, begun, waits, shared.isServing && hasDueWork(shared, at: instant, wall), hasCrossed)
-        }
-        for call in calls { call.fail(PartitionRuntime.deadlineExceeded(call.request)) }
-        for call in begun {
-            call.fail(
-                OrchestraError(
-                    .outcomeUnknown, "\(call.request.method) of \(call.request.grain) had begun when its time was over",
-                    nextStep: "repeat it with the same request id"))
-        }
-        for wait in waits {
-            wait.fail(OrchestraError(.deadlineExceeded, "a query of \(wait.grain) waited until its deadline"))
-        }
-        if hasCrossed {
-            if isOverBudget { logger.error("no more input is taken", metadata: ["reason": "\(context.budget.error)"]) }
-            work.notify()
-        } else if hasWork {
-            work.notify()
-        }
-    }
-
-    /// Drops what has not been used for half the idle time or longer.
-    private func collectIdleGrains(at instant: ContinuousClock.Instant) {
-        let period = context.origin.limits.idleTime / 2
-        let dropped = shared.withLock { shared -> Int? in
-            let last = shared.collectedAt ?? instant
-            shared.collectedAt = last
-            guard instant - last >= period else { return nil }
-            shared.collectedAt = instant
-            return shared.state.dropIdle()
-        }
-        guard let dropped else { return }
-        let lost = volatileGrains.collect(idleSince: instant - period)
-        context.metrics.collectedGrains.increment(by: Int64(dropped + lost))
-        if dropped + lost > 0 {
-            logger.debug("idle grains are collected", metadata: ["durable": "\(dropped)", "volatile": "\(lost)"])
-        }
-    }
-
-    private func hasDueWork(
-        _ shared: Shared, at instant: ContinuousClock.Instant, _ wall: Timestamp
-    ) -> Bool {
-        if let obstructed = shared.obstructedUntil {
-            if obstructed <= instant { return true }
-        } else if let due = shared.state.timers.nextDue, due <= shared.state.time(at: wall) {
-            return true
-        }
-        if let paused = shared.pausedUntil { return paused <= instant }
-        if let blocked = shared.recordsBlockedUntil { return blocked <= instant }
-        guard let since = shared.positionsAheadSince else { return false }
-        return instant - since >= .seconds(5)
     }
 
     static func deadlineExceeded(_ request: GrainCallRequest) -> OrchestraError {

@@ -14,7 +14,7 @@ import Synchronization
 extension PartitionRuntime {
     /// Positions that no commit has recorded are recorded after this time, so that an idle partition's offsets do not
     /// fall behind what its topics' retention deletes.
-    private static let positionDelay = Duration.seconds(5)
+    static let positionDelay = Duration.seconds(5)
 
     func serve(_ producer: any TransactionSink) async -> PartitionLifecycle.Event {
         let intake: any IntakeSource
@@ -39,6 +39,7 @@ extension PartitionRuntime {
             await intake.close()
             return .failed(error)
         }
+        context.attention.ask()
         logger.info("serving")
         let event = await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.pump(intake) }

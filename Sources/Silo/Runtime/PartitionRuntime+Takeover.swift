@@ -19,6 +19,7 @@ extension PartitionRuntime {
         do {
             let tail = try await openTail()
             count(tail)
+            context.attention.ask()
             let duration = context.clocks.monotonic() - start
             logger.debug(
                 "following", metadata: ["records": "\(tail.count)", "milliseconds": "\(duration.wholeMilliseconds)"])
@@ -26,6 +27,7 @@ extension PartitionRuntime {
                 try Task.checkCancellation()
                 try await readUntilNominated(tail)
                 count(tail)
+                try await tail.look()
             }
             return .nominated
         } catch {
@@ -39,7 +41,8 @@ extension PartitionRuntime {
         return try await context.restoreGate.enter {
             let tail = try await ChangelogTail.open(
                 log: log, codec: context.origin.codec, clocks: context.clocks, logger: logger,
-                into: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits))
+                into: PartitionState(knownTypes: Set(context.catalog.kinds.keys), limits: context.origin.limits),
+                tombstoneRetention: context.tombstoneRetention)
             shared.withLock { $0.tail = tail }
             try await tail.readAvailable(at: context.restorePace)
             return tail

@@ -76,7 +76,7 @@ final class PartitionRuntime: Sendable {
     let room = Signal()
     /// The partition shall be given back.
     let stop = Signal()
-    /// The silo shall own the partition.
+    /// The silo shall own the partition, or it is time to look at how it is followed.
     let nomination = Signal()
     let executor: TurnExecutor
     let inputEnds: CoalescedRead<[String: Int64]>
@@ -203,7 +203,8 @@ final class PartitionRuntime: Sendable {
     }
 
     private func tell(_ event: PartitionLifecycle.Event) -> PartitionLifecycle.Directive {
-        shared.withLock { $0.lifecycle.handle(event) }
+        defer { context.attention.askToReconcile() }
+        return shared.withLock { $0.lifecycle.handle(event) }
     }
 
     private func perform(_ directive: PartitionLifecycle.Directive) async -> PartitionLifecycle.Event {

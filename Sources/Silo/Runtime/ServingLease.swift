@@ -22,17 +22,24 @@ final class ServingLease: Sendable {
 
     private let state = Mutex(State())
     private let clocks: Clocks
+    private let attention: Attention
     private let isPermanent: Bool
 
-    /// - Parameter isPermanent: for a partition that nobody else can take over.
-    init(clocks: Clocks, isPermanent: Bool = false) {
+    /// - Parameters:
+    ///   - attention: is asked for when somebody waits.
+    ///   - isPermanent: for a partition that nobody else can take over.
+    init(clocks: Clocks, attention: Attention = Attention(), isPermanent: Bool = false) {
         self.clocks = clocks
+        self.attention = attention
         self.isPermanent = isPermanent
     }
 
     var isHeld: Bool {
         isPermanent || state.withLock { $0.isHeld(at: clocks.monotonic()) }
     }
+
+    /// How many wait for it.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
 
     /// Counts how often the lease has been revoked. What was looked at in one term must not be answered in another.
     var term: Int { state.withLock { $0.term } }
@@ -65,18 +72,23 @@ final class ServingLease: Sendable {
             guard !Task.isCancelled, clocks.monotonic() < deadline else { return false }
             let wait = OneShot<Void>()
             state.withLock { $0.waiting.append(wait) }
+            attention.ask()
             if isHeld { return true }
             await wait.value(ifCancelled: ())
         }
         return true
     }
 
-    /// Wakes who waits, to look at its deadline. To be called now and then.
-    func tick() {
+    /// Wakes who waits, to look at its deadline. To be called in every tick while somebody does.
+    ///
+    /// - Returns: whether somebody did.
+    @discardableResult
+    func tick() -> Bool {
         let waiting = state.withLock { state in
             defer { state.waiting = [] }
             return state.waiting
         }
         for wait in waiting { wait.resolve(()) }
+        return !waiting.isEmpty
     }
 }

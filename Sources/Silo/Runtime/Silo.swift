@@ -23,17 +23,15 @@ package final class Silo: Service, GrainCallHandler {
         var isSuperseded = false
         /// Why it does not run.
         var failure: OrchestraError?
+        /// Of the changelogs.
+        var tombstoneRetention = Topics.tombstoneRetention
     }
-
-    /// How often heartbeats are looked at, in ticks.
-    private static let reconcileTicks = 5
 
     private let configuration: SiloConfiguration
     private let codec: any RecordCoding
     private let catalog: GrainCatalog
     private let partitioner: Partitioner
     private let logger: Logger
-    private let budget: StateBudget
     private let network: (any SiloNetwork)?
     private let leaving: @Sendable () async -> Void
     private let connect: @Sendable () throws -> any SiloLog
@@ -72,7 +70,6 @@ package final class Silo: Service, GrainCallHandler {
         catalog = try GrainCatalog(
             [WorkflowGrain.self] + grains, codec: coding, limits: configuration.limits, workflows: workflows)
         partitioner = try Partitioner(partitionCount: configuration.partitionCount)
-        budget = StateBudget(limit: configuration.limits.maximumSiloStateBytes)
         var logger = logger
         logger[metadataKey: "silo"] = "\(configuration.nodeID)"
         self.logger = logger
@@ -179,8 +176,24 @@ package final class Silo: Service, GrainCallHandler {
         let names = specifications.map(\.name)
         let counts = try await log.partitionCounts(of: names)
         try Topics.check(counts, topics: names, partitionCount: configuration.partitionCount)
+        let retention = try await tombstoneRetention(log)
+        state.withLock { $0.tombstoneRetention = retention }
         try await Silo.registerSchemas(catalog, codec)
         logger.info("topics and schemas are in place", metadata: ["topics": "\(names.count)"])
+    }
+
+    /// The topic may have been created by others, with other settings.
+    private func tombstoneRetention(_ log: any SiloLog) async throws -> Duration {
+        do {
+            return try Topics.tombstoneRetention(
+                in: try await log.configuration(of: Topics.state, [Topics.tombstoneRetentionName]))
+        } catch let error as EventLogError where error.kind == .fatal {
+            // Most likely, this user may not ask.
+            logger.warning(
+                "it cannot be read how long the changelog keeps tombstones",
+                metadata: ["assumed": "\(Topics.tombstoneRetention)", "error": "\(error)"])
+            return Topics.tombstoneRetention
+        }
     }
 
     /// Registers every record that a silo writes or reads.
@@ -201,7 +214,11 @@ package final class Silo: Service, GrainCallHandler {
 
     private func makeLane(_ log: any SiloLog, _ groupOffsets: GroupOffsets) -> TransactionLane {
         let id = configuration.transactionalID
-        return TransactionLane(logger: logger, didCommit: { groupOffsets.note($0.offsets) }) {
+        // A grain that takes tasks in finds them by their keys.
+        let spread =
+            catalog.inputTopics.contains(Topics.agentTasks)
+            ? nil : TaskSpread(topic: Topics.agentTasks, partitionCount: configuration.partitionCount)
+        return TransactionLane(logger: logger, spread: spread, didCommit: { groupOffsets.note($0.offsets) }) {
             () throws(EventLogError) in
             guard !self.state.withLock({ $0.isSuperseded }) else {
                 throw EventLogError(
@@ -212,7 +229,8 @@ package final class Silo: Service, GrainCallHandler {
     }
 
     private func makePartitions(
-        _ log: any SiloLog, _ lane: TransactionLane, _ heartbeats: Heartbeats, _ lease: ServingLease
+        _ log: any SiloLog, _ lane: TransactionLane, _ heartbeats: Heartbeats, _ lease: ServingLease,
+        _ attention: Attention
     ) -> SiloPartitions {
         let (configuration, logger) = (configuration, logger)
         let succession = SiloSuccession(
@@ -228,8 +246,10 @@ package final class Silo: Service, GrainCallHandler {
                 limits: configuration.limits, codec: codec),
             generation: configuration.generation, transactionalID: configuration.transactionalID,
             retries: configuration.retries, succession: succession,
-            calls: SiloCalls(silo: self), lease: lease, budget: budget,
-            metrics: SiloMetrics(), clocks: configuration.clocks,
+            calls: SiloCalls(silo: self), lease: lease,
+            budget: StateBudget(limit: configuration.limits.maximumSiloStateBytes) { attention.ask() },
+            metrics: SiloMetrics(), clocks: configuration.clocks, attention: attention,
+            tombstoneRetention: state.withLock { $0.tombstoneRetention },
             restoreGate: Gate(limit: max(configuration.concurrentRestores, 1)),
             restorePace: configuration.restoreRate > 0
                 ? RestorePace(bytesPerSecond: configuration.restoreRate, clocks: configuration.clocks) : nil,
@@ -251,12 +271,17 @@ package final class Silo: Service, GrainCallHandler {
             offsets throws(EventLogError) in try await log.commitOffsets(offsets)
         }
         let lane = makeLane(log, groupOffsets)
-        let lease = ServingLease(clocks: configuration.clocks)
+        let attention = Attention()
+        let lease = ServingLease(clocks: configuration.clocks, attention: attention)
         let heartbeats = Heartbeats(
             configuration, sink: lane.makeSink(),
             open: { () async throws(EventLogError) in try await log.openHeartbeats() }, codec: codec, lease: lease,
-            logger: logger, superseded: { [weak self] in self?.state.withLock { $0.isSuperseded = true } })
-        let partitions = makePartitions(log, lane, heartbeats, lease)
+            logger: logger, superseded: { [weak self] in self?.state.withLock { $0.isSuperseded = true } },
+            heard: { attention.askToReconcile() })
+        let partitions = makePartitions(log, lane, heartbeats, lease, attention)
+        let timeKeeper = TimeKeeper(
+            tick: configuration.tick, clocks: configuration.clocks, attention: attention, partitions: partitions,
+            lease: lease)
         lane.onEndOfLife { error in
             lease.revoke()
             for partition in partitions.runtimes { partition.endLife(error) }
@@ -271,7 +296,7 @@ package final class Silo: Service, GrainCallHandler {
             group.addTask(priority: .high) { await lane.run() }
             group.addTask(priority: .high) { await heartbeats.run() }
             group.addTask { await groupOffsets.run() }
-            group.addTask { await self.keepTime(for: partitions, lease) }
+            group.addTask { await timeKeeper.run() }
             group.addTask { await self.reportReadiness() }
             await withTaskGroup(of: Void.self) { serving in
                 serving.addTask { await partitions.run() }
@@ -294,21 +319,6 @@ package final class Silo: Service, GrainCallHandler {
         } catch {
             // The task was cancelled: no time for others to take over.
             partitions.close()
-        }
-    }
-
-    private func keepTime(
-        for partitions: SiloPartitions, _ lease: ServingLease
-    ) async {
-        var ticks = 0
-        while !Task.isCancelled {
-            // Ends early only when the silo stops.
-            try? await configuration.clocks.sleep(configuration.tick)
-            let instant = configuration.clocks.monotonic()
-            partitions.tick(at: instant)
-            lease.tick()
-            ticks += 1
-            if ticks % Silo.reconcileTicks == 0 { partitions.reconcile() }
         }
     }
 

@@ -36,7 +36,7 @@ package struct SiloConfiguration: Sendable {
     package var limits = GrainLimits()
     package var retries = RetryPolicy()
     package var clocks = Clocks.system
-    /// How often deadlines, timers and the lease are looked at; heartbeats and the placement at every fifth time.
+    /// How late deadlines, timers and the lease may be looked at; heartbeats and the placement five times as late.
     /// Default: 20 ms.
     package var tick = Duration.milliseconds(20)
     /// Spreads the repetitions of calls that wait for the same partition: a factor from 0.5 to 1. Default: random.

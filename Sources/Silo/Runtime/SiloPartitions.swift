@@ -177,9 +177,12 @@ final class SiloPartitions: Sendable {
         reconcile()
     }
 
-    /// Looks after what time brings. To be called every few milliseconds.
-    func tick(at instant: ContinuousClock.Instant) {
-        for runtime in runtimes { runtime.tick(at: instant) }
+    /// Looks after what time brings.
+    ///
+    /// - Returns: when to look again at the latest; `nil` if there is nothing.
+    func tick(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        // All of them, one after the other.
+        runtimes.reduce(into: nil) { next, runtime in next = .earliest(next, runtime.tick(at: instant)) }
     }
 
     var runtimes: [PartitionRuntime] { state.withLock { $0.runtimes() } }

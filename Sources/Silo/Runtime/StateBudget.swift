@@ -5,15 +5,21 @@ import Synchronization
 final class StateBudget: Sendable {
     let limit: Int
     private let used = Atomic<Int>(0)
+    private let didCross: @Sendable () -> Void
 
-    init(limit: Int) {
+    /// - Parameter didCross: told when the limit has been crossed, in either direction.
+    init(limit: Int, didCross: @escaping @Sendable () -> Void = {}) {
         self.limit = limit
+        self.didCross = didCross
     }
 
     var bytes: Int { used.load(ordering: .relaxed) }
     var isExceeded: Bool { bytes > limit }
 
-    func add(_ change: Int) { used.wrappingAdd(change, ordering: .relaxed) }
+    func add(_ change: Int) {
+        let (before, after) = used.wrappingAdd(change, ordering: .relaxed)
+        if (before > limit) != (after > limit) { didCross() }
+    }
 
     var error: OrchestraError {
         OrchestraError(

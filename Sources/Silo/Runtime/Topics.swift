@@ -21,6 +21,36 @@ package enum Topics {
     /// The largest record batch of topics that carry what the API accepts, in bytes: `max.message.bytes`.
     package static let maximumMessageSize = 4 << 20
 
+    /// How long the changelog keeps tombstones, where the silo creates it.
+    package static let tombstoneRetention = Duration.seconds(86_400)
+    /// With less, a changelog could not be read safely.
+    package static let leastTombstoneRetention = Duration.seconds(60)
+    /// Its setting.
+    package static let tombstoneRetentionName = "delete.retention.ms"
+
+    /// How long the changelog keeps tombstones.
+    ///
+    /// - Parameter configuration: the topic's; what it does not say is taken to be what the silo sets.
+    /// - Throws: ``OrchestraError`` with `badConfiguration` for less than ``leastTombstoneRetention``.
+    package static func tombstoneRetention(
+        in configuration: [String: String]
+    ) throws(OrchestraError) -> Duration {
+        guard let value = configuration[tombstoneRetentionName].flatMap({ Int64($0) }) else {
+            return tombstoneRetention
+        }
+        // Beyond a year it makes no difference, and instants overflow.
+        let retention = min(Duration.milliseconds(value), .seconds(365 * 86_400))
+        guard retention >= leastTombstoneRetention else {
+            throw OrchestraError(
+                .badConfiguration,
+                "\(tombstoneRetentionName) of the topic \(state) is \(value): deletions would be "
+                    + "compacted away before silos have read them",
+                nextStep: "set it to \(tombstoneRetention.wholeMilliseconds), or to "
+                    + "\(leastTombstoneRetention.wholeMilliseconds) at least")
+        }
+        return retention
+    }
+
     /// What the topics are created with when they do not exist.
     ///
     /// - Parameters:
@@ -37,12 +67,12 @@ package enum Topics {
         let changelog = [
             "cleanup.policy": "compact", "segment.bytes": String(16 << 20), "segment.ms": String(day / 4),
             "min.cleanable.dirty.ratio": "0.3", "min.compaction.lag.ms": "60000",
-            "delete.retention.ms": String(day), "max.message.bytes": size,
+            tombstoneRetentionName: String(tombstoneRetention.wholeMilliseconds), "max.message.bytes": size,
         ]
         let letters = ["cleanup.policy": "delete", "retention.ms": String(30 * day), "max.message.bytes": size]
         let heartbeats = [
             "cleanup.policy": "compact", "segment.bytes": String(1 << 20), "segment.ms": "600000",
-            "min.cleanable.dirty.ratio": "0.3", "delete.retention.ms": String(day),
+            "min.cleanable.dirty.ratio": "0.3", tombstoneRetentionName: String(day),
         ]
         let partitioned = Set(builtIn).union(streams).sorted().map { name in
             let configuration = name == state ? changelog : name == deadLetters ? letters : events

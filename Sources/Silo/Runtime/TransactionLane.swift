@@ -36,6 +36,7 @@ package final class TransactionLane: Sendable {
         /// The number of the present life, or of the last.
         var life = 0
         var queue = CommitQueue()
+        var spread: TaskSpread?
         var onEnd: @Sendable (EventLogError) -> Void = { _ in }
     }
 
@@ -48,17 +49,19 @@ package final class TransactionLane: Sendable {
     private let makeProducer: @Sendable () throws(EventLogError) -> any TransactionSink
     private let logger: Logger
     private let didCommit: @Sendable (TransactionBatch) -> Void
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let work = Signal()
     private let batchCount = Recorder(label: "orchestra_silo_batches_per_transaction")
 
     /// - Parameters:
+    ///   - spread: chooses the partitions of tasks; `nil` leaves them where their keys put them.
     ///   - didCommit: is told of each transaction that has committed.
     ///   - makeProducer: makes a producer with the silo's transactional id.
     package init(
-        logger: Logger, didCommit: @escaping @Sendable (TransactionBatch) -> Void = { _ in },
+        logger: Logger, spread: TaskSpread? = nil, didCommit: @escaping @Sendable (TransactionBatch) -> Void = { _ in },
         makeProducer: @escaping @Sendable () throws(EventLogError) -> any TransactionSink
     ) {
+        state = Mutex(State(spread: spread))
         self.logger = logger
         self.didCommit = didCommit
         self.makeProducer = makeProducer
@@ -231,7 +234,8 @@ package final class TransactionLane: Sendable {
 
     /// Commits one transaction and answers its batches if it succeeds.
     private func attempt(_ commits: [QueuedCommit], _ producer: any TransactionSink) async -> EventLogError? {
-        let transaction = CommitQueue.merged(commits)
+        var transaction = CommitQueue.merged(commits)
+        state.withLock { $0.spread?.place(&transaction.records) }
         do throws(EventLogError) {
             try await producer.commit(transaction)
         } catch {

@@ -50,6 +50,9 @@ final class TurnExecutor: Sendable {
         self.executor = executor
     }
 
+    /// Whether a batch is under way.
+    var isRunning: Bool { state.withLock { $0.waiter != nil } }
+
     /// Tasks of abandoned turns that have not ended.
     var abandonedCount: Int { state.withLock { $0.abandoned } }
 

@@ -78,6 +78,7 @@ final class VolatileGrains: Sendable {
         let start = try withActivations { activations throws(OrchestraError) in
             try activations.add(call, at: now)
         }
+        context.attention.ask()
         if let start { beginHere(start, kind) }
         let reply = try await call.value()
         // If somebody else may have served the partition meanwhile, this is not the grain's answer.
@@ -160,20 +161,15 @@ final class VolatileGrains: Sendable {
     }
 
     private func run(_ start: VolatileActivations.Start, _ kind: any VolatileKind) async {
-        var next: VolatileActivations.Start?
-        if kind.runsImmediately(start.call.request.method) {
-            next = runImmediately(start, kind)
-        } else {
-            var turn = makeTurn(start)
-            do {
-                let request = start.call.request
-                let result = try await kind.run(request.method, request.payload, on: start.value, turn: &turn)
-                next = finish(start, .success(result), turn)
-            } catch {
-                next = finish(start, .failure(error), turn)
-            }
+        var turn = makeTurn(start)
+        let result: Result<HandlerResult, any Error>
+        do {
+            let request = start.call.request
+            result = .success(try await kind.run(request.method, request.payload, on: start.value, turn: &turn))
+        } catch {
+            result = .failure(error)
         }
-        if let next { begin(next, kind) }
+        if let next = finish(start, result, turn) { begin(next, kind) }
     }
 
     private func runImmediately(

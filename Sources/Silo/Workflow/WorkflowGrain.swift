@@ -34,8 +34,10 @@ public struct WorkflowGrain: Grain {
         Timer(retentionTimer) { _, turn in turn.complete() }
         Command(Cancel.self) { grain, cancel, turn in try grain.cancel(cancel, &turn) }
         Query(GetStatus.self) { grain, query, context in
-            if query.untilFinished, grain.state.status == .running { throw NotYet() }
-            return WorkflowSnapshot(workflowId: context.grain.key, state: grain.state)
+            try grain.snapshot(of: context.grain, untilFinished: query.untilFinished)
+        }
+        Query(GetDocument.self) { grain, query, context in
+            try JSONDocument(grain.snapshot(of: context.grain, untilFinished: query.untilFinished).json)
         }
     }
 
@@ -46,6 +48,11 @@ public struct WorkflowGrain: Grain {
 
     /// Whether a start event has been taken. Its absence is what a stray result or command meets.
     private var hasBegun: Bool { !state.workflow.isEmpty }
+
+    private func snapshot(of grain: GrainID, untilFinished: Bool) throws(NotYet) -> WorkflowSnapshot {
+        if untilFinished, state.status == .running { throw NotYet() }
+        return WorkflowSnapshot(workflowId: grain.key, state: state)
+    }
 
     private mutating func start(_ event: WorkflowStartEvent, _ turn: inout Turn) throws {
         guard turn.standing == .new else { return }

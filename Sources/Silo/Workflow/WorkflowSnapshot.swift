@@ -81,6 +81,19 @@ public struct GetStatus: GrainQuery {
     }
 }
 
+/// Asks a workflow for what the HTTP API shows of it. The owner writes it, so that gateways pass it on as it is.
+package struct GetDocument: GrainQuery {
+    package typealias Reply = JSONDocument
+    package static let name = "GetDocument"
+
+    /// Whether the answer waits until the workflow has ended, as long as the call's deadline allows.
+    package var untilFinished: Bool
+
+    package init(untilFinished: Bool) {
+        self.untilFinished = untilFinished
+    }
+}
+
 /// Stops a running workflow: results that arrive later are dropped. A finished workflow stays as it is.
 public struct Cancel: GrainCommand {
     /// The workflow after the command.

@@ -37,6 +37,7 @@ final class PartitionBench: Sendable {
     let partitioner: Partitioner
     let partition: Int32
     let budget: StateBudget
+    let attention = Attention()
 
     init(
         log: MemoryLog = MemoryLog(), codec: TestCodec = TestCodec(), clock: TestClock = TestClock(),
@@ -65,7 +66,8 @@ final class PartitionBench: Sendable {
             succession: succession ?? log.fencingSuccession, calls: calls,
             lease: lease ?? ServingLease(clocks: clock.clocks, isPermanent: true), budget: budget,
             metrics: SiloMetrics(),
-            clocks: clock.clocks, restoreGate: Gate(limit: 1), restorePace: pace, logger: logger)
+            clocks: clock.clocks, attention: attention, tombstoneRetention: Topics.tombstoneRetention,
+            restoreGate: Gate(limit: 1), restorePace: pace, logger: logger)
         runtime = PartitionRuntime(
             partition: partition, context: context, log: log.view(of: partition, as: nodeID, lane: lane))
         calls.add(runtime, of: partition, partitioner)
@@ -103,7 +105,9 @@ final class PartitionBench: Sendable {
 
     func idle() async throws {
         try await eventually("the inputs of partition \(partition) are taken in") {
+            // The state is told before the service has begun.
             self.lag.isEmpty && self.runtime.lifecycleState == .serving
+                && self.runtime.shared.withLock { $0.isServing }
         }
     }
 

@@ -53,6 +53,10 @@ final class MemoryLog: Sendable {
         var hesitation: (@Sendable () async -> Void)?
         var readers: [OneShot<Void>] = []
         var blocked: [OneShot<Void>] = []
+        /// How often a changelog was opened.
+        var changelogOpenings = 0
+        /// Runs whenever somebody asks for the first and next offset of a partition, before the answer comes.
+        var question: (@Sendable () -> Void)?
     }
 
     private let state = Mutex(State())
@@ -123,6 +127,19 @@ final class MemoryLog: Sendable {
         }
     }
 
+    /// How often a changelog was opened.
+    var changelogOpenings: Int { state.withLock { $0.changelogOpenings } }
+
+    /// Has something happen whenever somebody asks where a partition ends, before the answer comes.
+    func setQuestion(_ question: (@Sendable () -> Void)?) { state.withLock { $0.question = question } }
+
+    /// Deletes a record as compaction does: its offset stays.
+    func compactAway(_ topic: String, _ partition: Int32, at offset: Int64) {
+        state.withLock { state in
+            state.entries[TopicPartition(topic: topic, partition: partition)]?[Int(offset)] = .hidden
+        }
+    }
+
     /// Deletes what is below an offset, as retention does.
     func deleteRecords(_ topic: String, _ partition: Int32, below offset: Int64) {
         state.withLock { $0.firstOffsets[TopicPartition(topic: topic, partition: partition)] = offset }
@@ -147,6 +164,11 @@ final class MemoryLog: Sendable {
         View(log: self, partition: partition, transactionalID: transactionalID, lane: lane)
     }
 
+    /// Reads one partition from its beginning.
+    func reader(of place: TopicPartition) -> any IntakeSource {
+        Source(log: self, positions: [place: range(place).low])
+    }
+
     private func takeReaders(_ state: inout State) -> [OneShot<Void>] {
         defer { state.readers = [] }
         return state.readers
@@ -165,6 +187,7 @@ final class MemoryLog: Sendable {
         func openChangelog(at start: StartOffset) async throws(EventLogError) -> any IntakeSource {
             let place = TopicPartition(topic: Topics.state, partition: partition)
             let offset: Int64 = if case .offset(let offset) = start { offset } else { log.range(place).low }
+            log.state.withLock { $0.changelogOpenings += 1 }
             return Source(log: log, positions: [place: offset])
         }
 
@@ -178,7 +201,9 @@ final class MemoryLog: Sendable {
 
         func watermarks(of topic: String) async throws(EventLogError) -> (low: Int64, high: Int64) {
             await log.hesitate()
-            return log.range(TopicPartition(topic: topic, partition: partition))
+            let answer = log.range(TopicPartition(topic: topic, partition: partition))
+            log.state.withLock { $0.question }?()
+            return answer
         }
     }
 

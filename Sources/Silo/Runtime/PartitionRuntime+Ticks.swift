@@ -1,0 +1,112 @@
+import Logging
+import Metrics
+import OrchestraCore
+import Synchronization
+
+/// What time brings to a partition.
+extension PartitionRuntime {
+    /// Looks after deadlines, due timers, turns that take too long.
+    ///
+    /// Whoever adds something to look after asks for ``Attention``.
+    ///
+    /// - Returns: when to look again at the latest; `nil` if there is nothing. While somebody waits, that is at once: with
+    ///   the next tick.
+    @discardableResult
+    func tick(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        volatileGrains.tick(at: instant)
+        let collection = collectIdleGrains(at: instant)
+        for grain in executor.abandonOverdueTurns(at: instant) {
+            context.metrics.abandonedTurns.increment()
+            logger.error(
+                "a turn took too long and was abandoned",
+                metadata: ["grain": "\(grain)", "stillRunning": "\(executor.abandonedCount)"])
+        }
+        // Looked at before what calls come to, which may begin a batch.
+        let isBusy = executor.isRunning || volatileGrains.callCount > 0
+        let next = lookAtShared(at: instant)
+        return isBusy ? instant : .earliest(next, collection)
+    }
+
+    /// - Returns: when to look again.
+    private func lookAtShared(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        let wall = context.clocks.wall()
+        let isOverBudget = context.budget.isExceeded
+        let (calls, begun, waits, hasCrossed, look, work, isAwaited) = shared.withLock { shared in
+            let calls = shared.mailbox.takeExpired(at: instant)
+            let begun = shared.inFlight.filter { $0.deadline <= instant && !$0.isAnswered }
+            let waits = shared.waiters.takeExpired(at: instant)
+            let hasCrossed = shared.isOverBudget != isOverBudget
+            shared.isOverBudget = isOverBudget
+            let isAwaited = !shared.mailbox.isEmpty || !shared.inFlight.isEmpty || shared.waiters.count > 0
+            let look = shared.lifecycle.state == .following ? shared.tail?.nextLook : nil
+            let work = shared.isServing ? nextWork(shared, at: instant, wall) : nil
+            return (calls, begun, waits, hasCrossed, look, work, isAwaited)
+        }
+        for call in calls { call.fail(PartitionRuntime.deadlineExceeded(call.request)) }
+        for call in begun {
+            call.fail(
+                OrchestraError(
+                    .outcomeUnknown, "\(call.request.method) of \(call.request.grain) had begun when its time was over",
+                    nextStep: "repeat it with the same request id"))
+        }
+        for wait in waits {
+            wait.fail(OrchestraError(.deadlineExceeded, "a query of \(wait.grain) waited until its deadline"))
+        }
+        if hasCrossed, isOverBudget {
+            logger.error("no more input is taken", metadata: ["reason": "\(context.budget.error)"])
+        }
+        let hasWork = work.map { $0 <= instant } ?? false
+        if hasCrossed || hasWork { self.work.notify() }
+        if let look, look <= instant { nomination.notify() }
+        return isAwaited ? instant : .earliest(work, look)
+    }
+
+    /// Drops what has not been used for half the idle time or longer.
+    ///
+    /// - Returns: when to do that again.
+    private func collectIdleGrains(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant {
+        let period = context.origin.limits.idleTime / 2
+        let (dropped, next) = shared.withLock { shared -> (Int?, ContinuousClock.Instant) in
+            let last = shared.collectedAt ?? instant
+            shared.collectedAt = last
+            guard instant - last >= period else { return (nil, last + period) }
+            shared.collectedAt = instant
+            return (shared.state.dropIdle(), instant + period)
+        }
+        guard let dropped else { return next }
+        let lost = volatileGrains.collect(idleSince: instant - period)
+        context.metrics.collectedGrains.increment(by: Int64(dropped + lost))
+        if dropped + lost > 0 {
+            logger.debug("idle grains are collected", metadata: ["durable": "\(dropped)", "volatile": "\(lost)"])
+        }
+        return next
+    }
+
+    /// When there is something for the loop to do that nobody but the clock tells it; in the past: it is due.
+    private func nextWork(
+        _ shared: Shared, at instant: ContinuousClock.Instant, _ wall: Timestamp
+    ) -> ContinuousClock.Instant? {
+        var next = shared.obstructedUntil
+        if next == nil, let due = shared.state.timers.nextDue {
+            next = instant + wait(for: due, from: shared.state.time(at: wall))
+        }
+        if let paused = shared.pausedUntil { return .earliest(next, paused) }
+        if let blocked = shared.recordsBlockedUntil { return .earliest(next, blocked) }
+        return .earliest(next, shared.positionsAheadSince.map { $0 + PartitionRuntime.positionDelay })
+    }
+
+    /// At most an hour: the wall clock may jump, and what is far away need not fit.
+    private func wait(for due: Timestamp, from now: Timestamp) -> Duration {
+        let hour = Duration.seconds(3_600)
+        guard due < now.advanced(by: hour) else { return hour }
+        return .milliseconds(max(due.millisecondsSinceEpoch - now.millisecondsSinceEpoch, 0))
+    }
+}
+
+extension ContinuousClock.Instant? {
+    /// The earlier of two instants; `nil` is never.
+    static func earliest(_ one: Self, _ other: Self) -> Self {
+        guard let one, let other else { return one ?? other }
+        return Swift.min(one, other)
+    }
+}
