@@ -46,7 +46,7 @@ test:  ## build and run all tests
 	@.venv/bin/python Tests/Conformance/soak.py
 	@.venv/bin/python -m unittest discover --start-directory Tests/Chaos
 	@.venv/bin/python Tests/Chaos/membership.py
-	@Tests/Chaos/run
+	@Tests/Chaos/run --lanes 2
 	@swift test --skip-build --no-parallel --skip ClusterTests
 	@BINARY_UNDER_TEST=$(CURDIR)/$(orchestra) swift test --skip-build --no-parallel --filter ClusterTests
 

@@ -2,6 +2,7 @@
 """Breaks a cluster of real processes in every way it is meant to survive, and proves that it did.
 
     Tests/Chaos/run                          ten seeds, 30 s each
+    Tests/Chaos/run --lanes 2                the same, two clusters at a time
     Tests/Chaos/run --seeds 7 --minutes 3    one seed, three minutes; the same seed does the same again
 
 Workflows are triggered over HTTP, and counters and registers are called, while a seeded adversary kills, pauses,
@@ -60,6 +61,7 @@ def parse():
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     parser.add_argument("--seeds", default="1-10", help="7, 1,5,9 or 1-10 (default)")
     parser.add_argument("--minutes", type=float, default=0.5, help="how long each seed's adversary is at work")
+    parser.add_argument("--lanes", type=int, default=1, help="how many seeds run at a time, each in a place of its own")
     parser.add_argument("--silos", type=int, default=3)
     parser.add_argument("--spares", type=int, default=2, help="silos that may be added")
     parser.add_argument("--agents", type=int, default=2)
@@ -78,6 +80,8 @@ def parse():
     for fault in options.faults or []:
         if fault not in adversary.FAULTS:
             parser.error(f"no fault is named {fault!r}; there are: {', '.join(adversary.FAULTS)}")
+    if not 1 <= options.lanes <= len(options.seeds):
+        parser.error(f"--lanes {options.lanes}: use 1 to {len(options.seeds)}, the number of seeds")
     if not pathlib.Path(options.binary).exists():
         parser.error(f"{options.binary} is missing: run make chaos, which builds it")
     return options
@@ -317,10 +321,25 @@ def print_table(outcomes):
         print(f"\nmedian of the longest gaps {statistics.median(gaps):.1f} s")
 
 
+def run_lanes(options):
+    """Shares the seeds among processes, which enter namespaces of their own. The last option of a name counts."""
+    lanes = []
+    for lane in range(options.lanes):
+        seeds = ",".join(str(seed) for seed in options.seeds[lane :: options.lanes])
+        lanes.append(subprocess.Popen([sys.executable, *sys.argv, "--seeds", seeds, "--lanes", "1"]))
+    try:
+        return int(any([lane.wait() for lane in lanes]))
+    finally:
+        for lane in lanes:
+            lane.terminate()
+
+
 def main():
     # The first process of a process namespace ignores what it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse()
+    if options.lanes > 1:
+        return run_lanes(options)
     isolated = isolation.enter()
     base = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="orchestra-chaos-")).resolve()
     outcomes = []

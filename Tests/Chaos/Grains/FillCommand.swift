@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Orchestra
 import OrchestraCore
+import SeededRandom
 import Synchronization
 
 /// `fill`: makes grains that take up room.
@@ -27,7 +28,7 @@ struct FillCommand: AsyncParsableCommand {
     }
 
     private func fill(_ numbers: Numbers, client: Int, _ calls: SiloCalls) async throws {
-        var random = SplitMix64(state: UInt64(client))
+        var random = SeededGenerator(seed: UInt64(client))
         while let number = numbers.next() {
             try await put(Self.text(size, using: &random), into: "blob-\(number)", calls)
         }
@@ -48,7 +49,7 @@ struct FillCommand: AsyncParsableCommand {
         }
     }
 
-    private static func text(_ size: Int, using random: inout SplitMix64) -> String {
+    private static func text(_ size: Int, using random: inout SeededGenerator) -> String {
         var bytes = Data()
         while bytes.count < size * 3 / 4 {
             withUnsafeBytes(of: random.next()) { bytes += $0 }

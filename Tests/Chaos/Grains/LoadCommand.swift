@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Orchestra
+import SeededRandom
 import Synchronization
 
 /// `load`: clients that add to counters and write, exchange and read registers, and record what they saw.
@@ -77,7 +78,7 @@ private struct LoadClient: Sendable {
     let patience: Duration
 
     func run(until end: ContinuousClock.Instant, seed: UInt64) async {
-        var random = SplitMix64(state: seed)
+        var random = SeededGenerator(seed: seed)
         var next = ContinuousClock.now + interval * Double.random(in: 0..<1, using: &random)
         var written = 0
         var lastSeen: [String: Int] = [:]
@@ -99,7 +100,7 @@ private struct LoadClient: Sendable {
     }
 
     private func choose(
-        lastSeen: Int, unique: Int, using random: inout SplitMix64
+        lastSeen: Int, unique: Int, using random: inout SeededGenerator
     ) -> Operation.Action {
         switch Int.random(in: 0..<100, using: &random) {
         case ..<35: .add(Int.random(in: 1...1000, using: &random))
@@ -108,18 +109,5 @@ private struct LoadClient: Sendable {
         case ..<80: .compareAndSet(expected: lastSeen, new: unique)
         default: .readRegister
         }
-    }
-}
-
-/// The usual small generator, so that a seed says what is asked.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }
