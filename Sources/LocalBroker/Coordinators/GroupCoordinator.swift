@@ -50,7 +50,7 @@ struct GroupCoordinator: Sendable {
         pendingOffsets: [PendingOffsetRow] = [], now: Timestamp
     ) {
         self.configuration = configuration
-        self.offsets = GroupOffsets(committed: offsets, pending: pendingOffsets)
+        self.offsets = GroupOffsets(committed: offsets, pending: pendingOffsets, now: now)
         nextRetentionCheck = now.advanced(by: configuration.retentionCheckInterval)
         nextDeadline = nextRetentionCheck
         for row in groups {

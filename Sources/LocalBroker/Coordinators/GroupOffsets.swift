@@ -7,10 +7,11 @@ struct GroupOffsets: Sendable {
     /// Group id → producer id → partition → offset.
     private(set) var pending: [String: [Int64: [TopicPartition: CommittedOffset]]] = [:]
 
-    init(committed: [OffsetRow], pending: [PendingOffsetRow]) {
-        for row in committed { self.committed[row.groupID, default: [:]][row.partition] = row.committed }
+    init(committed: [OffsetRow], pending: [PendingOffsetRow], now: Timestamp) {
+        for row in committed { self.committed[row.groupID, default: [:]][row.partition] = row.committed.past(now) }
         for row in pending {
-            self.pending[row.groupID, default: [:]][row.producerID, default: [:]][row.partition] = row.committed
+            self.pending[row.groupID, default: [:]][row.producerID, default: [:]][row.partition] =
+                row.committed.past(now)
         }
     }
 
@@ -84,4 +85,14 @@ struct GroupOffsets: Sendable {
 
     /// Every group that has offsets, committed or pending, sorted.
     var groupIDs: [String] { Set(committed.keys).union(pending.keys).sorted() }
+}
+
+extension CommittedOffset {
+    /// Not committed in the future, where a clock that has been set back since then put it: it would outlast all that
+    /// is committed until that time.
+    fileprivate func past(_ now: Timestamp) -> CommittedOffset {
+        var offset = self
+        offset.commitTime = min(commitTime, now)
+        return offset
+    }
 }

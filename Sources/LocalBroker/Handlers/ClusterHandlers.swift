@@ -35,7 +35,7 @@ extension BrokerCore {
         // Version 0 cannot say null: there an empty list means all topics.
         if let wanted = request.topics, !(context.version == 0 && wanted.isEmpty) {
             let mayCreate = configuration.autoCreatesTopics && request.allowsAutoTopicCreation
-            response.topics = wanted.map { describe($0, mayCreate: mayCreate) }
+            response.topics = wanted.withoutRepetitions.map { describe($0, mayCreate: mayCreate) }
         } else {
             response.topics = catalog.byName.values.sorted { $0.name < $1.name }.map(describe)
         }

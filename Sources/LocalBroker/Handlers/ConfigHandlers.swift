@@ -24,7 +24,7 @@ extension BrokerCore {
 
     func describeConfigs(_ request: DescribeConfigsRequest, _ context: RequestContext) {
         var response = DescribeConfigsResponse()
-        for resource in request.resources {
+        for resource in request.resources.withoutRepetitions {
             var result = DescribeConfigsResult(type: resource.type, name: resource.name)
             switch resource.type {
             case Self.topicResource:

@@ -82,7 +82,7 @@ extension BrokerCore {
 
     func describeGroups(_ request: DescribeGroupsRequest, _ context: RequestContext) {
         let response = DescribeGroupsResponse(
-            groups: request.groupIDs.map { groupID in
+            groups: request.groupIDs.withoutRepetitions.map { groupID in
                 let group = groups.describe(groupID: groupID)
                 return DescribedGroup(
                     groupID: groupID, state: group.state, protocolType: group.protocolType,

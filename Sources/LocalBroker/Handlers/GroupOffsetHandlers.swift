@@ -76,7 +76,8 @@ extension BrokerCore {
             // Version 1 cannot say null, so an empty list there means nothing.
             response.topics = fetchOffsets(request.groupID, request.topics, request.requiresStable)
         } else {
-            response.groups = request.groups.map {
+            var seen: Set<String> = []
+            response.groups = request.groups.filter { seen.insert($0.groupID).inserted }.map {
                 OffsetFetchGroupResult(
                     groupID: $0.groupID, topics: fetchOffsets($0.groupID, $0.topics, request.requiresStable))
             }
@@ -89,7 +90,7 @@ extension BrokerCore {
     ) -> [OffsetFetchTopicResult] {
         let wanted = topics?.flatMap { topic in
             topic.partitions.map { TopicPartition(topic: topic.name, partition: $0) }
-        }
+        }.withoutRepetitions
         var results: [OffsetFetchTopicResult] = []
         var places: [String: Int] = [:]
         for fetched in groups.fetchOffsets(groupID: groupID, partitions: wanted, requireStable: requiresStable) {

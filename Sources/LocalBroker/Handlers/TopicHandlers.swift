@@ -133,6 +133,8 @@ extension BrokerCore {
         catalog.remove(topic)
         committer.write(.deleteTopic(id: topic.id, partitionIDs: topic.partitions.map(\.id)))
         for log in topic.partitions {
+            // What has changed with the batches that are written together with the deletion would come after it.
+            _ = log.ledger.drainChanges()
             for waiter in Array(log.waiters.values) { waiter.onProgress() }
         }
         logger.info("topic deleted", metadata: ["topic": "\(topic.name)"])

@@ -4,7 +4,8 @@ import OrchestraCore
 
 extension BrokerCore {
     func describeTransactions(_ request: DescribeTransactionsRequest, _ context: RequestContext) {
-        let response = DescribeTransactionsResponse(transactions: request.transactionalIDs.map(describe))
+        let response = DescribeTransactionsResponse(
+            transactions: request.transactionalIDs.withoutRepetitions.map(describe))
         committer.whenDurable { context.respond(response) }
     }
 
@@ -47,10 +48,12 @@ extension BrokerCore {
     }
 
     func describeProducers(_ request: DescribeProducersRequest, _ context: RequestContext) {
+        let partitions = Dictionary(grouping: request.topics, by: \.name).mapValues { $0.flatMap(\.partitions) }
         let response = DescribeProducersResponse(
-            topics: request.topics.map { topic in
+            topics: request.topics.map(\.name).withoutRepetitions.map { name in
                 DescribeProducersTopicResult(
-                    name: topic.name, partitions: topic.partitions.map { describeProducers(topic.name, $0) })
+                    name: name,
+                    partitions: (partitions[name] ?? []).withoutRepetitions.map { describeProducers(name, $0) })
             })
         committer.whenDurable { context.respond(response, sizeHint: 1024) }
     }

@@ -144,9 +144,16 @@ final class StopSignal: Sendable {
 
     private func settle(_ result: Result<Void, OrchestraError>) {
         let isFirst = state.withLock { state in
-            guard state == nil else { return false }
-            state = result
-            return true
+            switch (state, result) {
+            case (nil, _):
+                state = result
+                return true
+            case (.success, .failure):
+                // It was asked to stop, and what it had to write at its end could not be written.
+                state = result
+            default: break
+            }
+            return false
         }
         if isFirst { promise.succeed() }
     }

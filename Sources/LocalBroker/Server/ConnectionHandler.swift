@@ -34,6 +34,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Bytes of requests that are not whole yet, as the broker's sum knows them.
     private(set) var inboundBytes = 0
     private var isClosing = false
+    private var isTaking = false
     /// How many answers are being read from the database; the next request waits for them.
     private var coldReads = 0
     private(set) var clientHost = ""
@@ -136,6 +137,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     /// Takes up what has been received, as far as there is room for its answers.
     private func takeRequests() {
+        // An answer that is given at once comes back here: thousands of small requests would exhaust the stack.
+        guard !isTaking else { return }
+        isTaking = true
+        defer { isTaking = false }
         while !isClosing, core.takesRequests, !core.isOverloaded, hasRoomForAnswers,
             slots.count < limits.maximumRequestsInFlight,
             let frame = nextFrame()
@@ -256,7 +261,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func mayRead(_ context: ChannelHandlerContext) -> Bool {
-        slots.count < limits.maximumRequestsInFlight && context.channel.isWritable && !core.isOverloaded
+        slots.count < limits.maximumRequestsInFlight && coldReads == 0 && context.channel.isWritable
+            && !core.isOverloaded
     }
 }
 

@@ -57,7 +57,10 @@ enum ResponseFrame {
         var message = response
         try wire.structure(&message)
         var frame = wire.takeBuffer()
-        frame.setInteger(Int32(frame.readableBytes - 4), at: frame.readerIndex)
+        guard let length = Int32(exactly: frame.readableBytes - 4) else {
+            throw WireError("the answer has \(frame.readableBytes) bytes, more than a frame can say")
+        }
+        frame.setInteger(length, at: frame.readerIndex)
         return frame
     }
 }

@@ -34,8 +34,12 @@
                 decoder(AddOffsetsToTxnRequest.self), decoder(EndTxnRequest.self),
                 decoder(TxnOffsetCommitRequest.self), decoder(DescribeConfigsRequest.self),
                 decoder(CreatePartitionsRequest.self), decoder(DeleteGroupsRequest.self),
-                decoder(DescribeClusterRequest.self),
+                decoder(DescribeClusterRequest.self), decoder(DeleteRecordsRequest.self),
+                decoder(AlterConfigsRequest.self), decoder(IncrementalAlterConfigsRequest.self),
+                decoder(OffsetDeleteRequest.self), decoder(DescribeProducersRequest.self),
+                decoder(DescribeTransactionsRequest.self), decoder(ListTransactionsRequest.self),
             ]
+            precondition(Set(decoders.map(\.api.key)) == Set(API.all.map(\.key)), "an API has no decoder here")
         }
 
         /// - Returns: whether the bytes were a request.

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import NIOCore
 import OrchestraCore
 import Testing
 
@@ -43,6 +44,29 @@ struct BrokerCheckTests {
         }
         try queue.close()
         return try BrokerCheck.run(directory: directory.path)
+    }
+
+    @Test("a topic that is deleted while batches to it are written leaves nothing behind")
+    func deletedWhileWritten() async throws {
+        let directory = TemporaryDirectory()
+        try await withBroker(in: directory.path, configure: { _ in }) { (broker: LocalBroker, _, client) in
+            try await client.createTopic("t")
+            let initialized = try await client.call(InitProducerIDRequest(transactionTimeoutMilliseconds: 60_000))
+            let producer = ProducerIdentity(producerID: initialized.producerID, epoch: initialized.producerEpoch)
+            // What comes while the disk is held is written together.
+            let disk = HeldDisk(broker.database)
+            let produced = (Int32(0)..<3).map { sequence in
+                let batch = RecordBatch.of([TestRecord("k", "v")], producer: producer, sequence: sequence)
+                return client.start(ProduceRequest(topic: "t", batch))
+            }
+            let deleted = client.start(DeleteTopicsRequest(names: ["t"]))
+            disk.release()
+            for answer in produced {
+                #expect(try await answer.get().topics.first?.partitions.first?.error == KafkaErrorCode.none)
+            }
+            #expect(try await deleted.get().results.map(\.error) == [.none])
+        }
+        #expect(try BrokerCheck.run(directory: directory.path).problems == [])
     }
 
     @Test("a sound folder is found sound, and counted")

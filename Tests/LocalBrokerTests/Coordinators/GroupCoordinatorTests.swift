@@ -272,6 +272,17 @@ struct GroupMembershipTests {
         #expect(harness.joined[harness.join("stranger")]?.error == .unknownMemberID)
     }
 
+    @Test("offsets from before a clock was set back do not outlast those of later transactions")
+    func clockSetBack() {
+        var harness = GroupHarness()
+        #expect(harness.commit(7) == .none)
+        harness.now = Timestamp(millisecondsSinceEpoch: 500_000)
+        harness.restart()
+        #expect(harness.hold(9, producerID: 1) == .none)
+        harness.complete(1, .commit)
+        #expect(harness.fetch().committed?.offset == 9)
+    }
+
     @Test("after a restart members go on in their generation; those that are gone are evicted")
     func restart() throws {
         var harness = GroupHarness()

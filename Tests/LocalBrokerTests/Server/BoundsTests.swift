@@ -1,6 +1,4 @@
-import Dispatch
 import Foundation
-import GRDB
 import NIOCore
 import OrchestraCore
 import Synchronization
@@ -167,25 +165,6 @@ struct BoundsTests {
             #expect(try await client.produce("t", batches[0]).baseOffset == 7)
         }
     }
-}
-
-/// A database whose only writer is held up.
-private final class HeldDisk: Sendable {
-    private let gate = DispatchSemaphore(value: 0)
-
-    /// Returns once the writer is held.
-    init(_ pool: DatabasePool) {
-        let (gate, isHeld) = (gate, DispatchSemaphore(value: 0))
-        DispatchQueue.global().async {
-            pool.writeWithoutTransaction { _ in
-                isHeld.signal()
-                gate.wait()
-            }
-        }
-        isHeld.wait()
-    }
-
-    func release() { gate.signal() }
 }
 
 extension EventLoopFuture where Value: Sendable {

@@ -78,6 +78,56 @@ struct HostileInputTests {
         }
     }
 
+    @Test("any number of small requests at once is taken, also those without an answer")
+    func manyAtOnce() async throws {
+        let directory = TemporaryDirectory()
+        try await withBroker(in: directory.path) { port, client in
+            let hostile = try await TestClient(port: port)
+            var body: [UInt8] = []
+            body.append(bigEndian: ProduceRequest.api.key.rawValue)
+            body.append(bigEndian: Int16(3))
+            body.append(bigEndian: Int32(1))
+            // No client id, no transactional id, acks = 0, a time-out, no topics.
+            body.append(bigEndian: Int16(-1))
+            body.append(bigEndian: Int16(-1))
+            body.append(bigEndian: Int16(0))
+            body.append(bigEndian: Int32(1_000))
+            body.append(bigEndian: Int32(0))
+            let frame = Self.frame(body)
+            hostile.send((0..<100_000).flatMap { _ in frame })
+            #expect(try await hostile.call(MetadataRequest(topics: [])).brokers.count == 1)
+            #expect(try await client.call(MetadataRequest(topics: [])).brokers.count == 1)
+        }
+    }
+
+    @Test("what is named many times is answered once")
+    func repetitions() async throws {
+        let directory = TemporaryDirectory()
+        try await withBroker(in: directory.path) { _, client in
+            try await client.createTopic("t", partitions: 16)
+            try await client.createTopic("u")
+            let topics = (0..<50_000).map { MetadataTopic(name: $0.isMultiple(of: 2) ? "u" : "t") }
+            #expect(try await client.call(MetadataRequest(topics: topics)).topics.map(\.name) == ["u", "t"])
+            let names = Array(repeating: "x", count: 50_000)
+            #expect(try await client.call(DescribeGroupsRequest(groupIDs: names)).groups.count == 1)
+            let described = try await client.call(DescribeTransactionsRequest(transactionalIDs: names))
+            #expect(described.transactions.count == 1)
+            let offsets = OffsetFetchTopic(name: "t", partitions: Array(repeating: 3, count: 10_000))
+            let fetched = try await client.call(
+                OffsetFetchRequest(
+                    groups: Array(repeating: OffsetFetchGroup(groupID: "x", topics: [offsets]), count: 10)))
+            #expect(fetched.groups.map { $0.topics.map(\.partitions.count) } == [[1]])
+            let resource = DescribeConfigsResource(type: BrokerCore.topicResource, name: "t")
+            let configs = try await client.call(
+                DescribeConfigsRequest(resources: Array(repeating: resource, count: 10_000)))
+            #expect(configs.results.count == 1)
+            let producers = try await client.call(
+                DescribeProducersRequest(
+                    topics: Array(repeating: AddPartitionsToTxnTopic(name: "t", partitions: [1, 2, 1]), count: 1_000)))
+            #expect(producers.topics.map { $0.partitions.map(\.index) } == [[1, 2]])
+        }
+    }
+
     @Test("a client that pipelines without reading is held back, and loses nothing")
     func greedy() async throws {
         let directory = TemporaryDirectory()

@@ -29,7 +29,7 @@ struct RidingChangesTests {
     func killedBetween() async throws {
         let directory = TemporaryDirectory()
         try await withBroker(in: directory.path) { _, client in
-            var producer = try await producer(client)
+            let producer = try await producer(client)
             let copy = TemporaryDirectory()
             // As a broker leaves it that is killed before the first addition is stored.
             try await client.snapshot(of: directory.path, to: copy.path)
@@ -73,7 +73,7 @@ struct RidingChangesTests {
     func alone() async throws {
         let directory = TemporaryDirectory()
         try await withBroker(in: directory.path) { _, client in
-            var producer = try await producer(client)
+            let producer = try await producer(client)
             #expect(try await producer.add("t") == KafkaErrorCode.none)
             try await eventually("the open transaction is on disk") {
                 let copy = TemporaryDirectory()

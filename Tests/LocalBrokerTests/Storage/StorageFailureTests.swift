@@ -1,5 +1,6 @@
 import GRDB
 import Logging
+import NIOPosix
 import OrchestraCore
 import Testing
 
@@ -28,6 +29,17 @@ struct StorageFailureTests {
         let error = await #expect(throws: OrchestraError.self) { try await run.value }
         #expect(error?.code == .internalError)
         #expect("\(error.map { "\($0)" } ?? "")".contains("no space left on device"))
+    }
+
+    @Test("a broker that could not write its last changes does not end as if it had")
+    func lastChanges() throws {
+        let stop = StopSignal(MultiThreadedEventLoopGroup.singleton.next())
+        stop.request()
+        try stop.outcome()
+        stop.fail(OrchestraError(.internalError, "the disk is full"))
+        #expect(throws: OrchestraError.self) { try stop.outcome() }
+        stop.request()
+        #expect(throws: OrchestraError.self) { try stop.outcome() }
     }
 
     @Test("of the end of a transaction that cannot be written whole nothing is written")

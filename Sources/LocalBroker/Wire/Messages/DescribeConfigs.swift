@@ -25,7 +25,7 @@ struct DescribeConfigsResponse: WireStructure {
     }
 }
 
-struct DescribeConfigsResource: WireStructure {
+struct DescribeConfigsResource: WireStructure, Hashable {
     var type: Int8 = 0
     var name: String = ""
     var keys: [String]? = nil

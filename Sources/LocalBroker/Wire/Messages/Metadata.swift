@@ -35,7 +35,7 @@ struct MetadataResponse: WireStructure {
     }
 }
 
-struct MetadataTopic: WireStructure {
+struct MetadataTopic: WireStructure, Hashable {
     var topicID: TopicID = .zero
     var name: String? = nil
 
