@@ -84,6 +84,16 @@ import Testing
         }
     }
 
+    @Test func anyTimeMayBeDue() {
+        let now = Timestamp(millisecondsSinceEpoch: 1_000)
+        let instants: [(Int64, Duration)] = [
+            (.min, .zero), (999, .zero), (1_001, .milliseconds(1)), (.max, .seconds(3_600)),
+        ]
+        for (due, wait) in instants {
+            #expect(PartitionRuntime.wait(for: Timestamp(millisecondsSinceEpoch: due), from: now) == wait)
+        }
+    }
+
     @Test func eachStepOfAPartitionAsksForThePlacement() async throws {
         let bench = try PartitionBench()
         #expect(!bench.attention.begin())

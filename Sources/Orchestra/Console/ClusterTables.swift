@@ -34,7 +34,8 @@ struct PlacementTableText: CustomStringConvertible {
                 partition.epoch, partition.commits, partition.grains.map(Int64.init),
                 partition.stateBytes.map(Int64.init),
             ]
-            let place = ["\(partition.partition)", partition.owner ?? "-", partition.state ?? "-"]
+            let unread = partition.unread.map { " (\($0) unread)" } ?? ""
+            let place = ["\(partition.partition)", partition.owner ?? "-", (partition.state ?? "-") + unread]
             let standbys = partition.standbys.map(Self.text).joined(separator: ", ")
             return place + numbers.map { number in number.map { "\($0)" } ?? "-" } + [standbys]
         }
@@ -49,7 +50,9 @@ struct PlacementTableText: CustomStringConvertible {
     }
 
     private static func text(of standby: ClusterPlacement.Standby) -> String {
-        let lag = standby.lag.map { $0 == 0 ? "" : ", \($0) behind" } ?? ""
+        let lag =
+            (standby.lag.map { $0 == 0 ? "" : ", \($0) behind" } ?? "")
+            + (standby.unread.map { ", \($0) unread" } ?? "")
         return standby.state == "following" && lag.isEmpty
             ? standby.silo : "\(standby.silo) (\(standby.state)\(lag))"
     }

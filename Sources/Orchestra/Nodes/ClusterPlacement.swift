@@ -17,6 +17,8 @@ struct ClusterPlacement: Codable, Sendable, Equatable {
         var stateBytes: Int?
         /// How many times something was committed.
         var commits: Int64?
+        /// While it restores: how many offsets of the changelog it has still to read; compaction may have emptied some.
+        var unread: Int64?
         var standbys: [Standby] = []
     }
 
@@ -26,6 +28,8 @@ struct ClusterPlacement: Codable, Sendable, Equatable {
         var state: String
         /// How many commits of the owner it has not read yet.
         var lag: Int64?
+        /// While it restores, as of the owner.
+        var unread: Int64?
     }
 
     var partitionCount: Int32
@@ -65,10 +69,12 @@ extension ClusterPlacement.Partition {
             grains = holder.grains
             stateBytes = holder.stateBytes
             commits = holder.sequence
+            unread = holder.unread
         }
         standbys = reports.filter { $0.silo != holder?.silo }.sorted { $0.silo < $1.silo }.map { report in
             ClusterPlacement.Standby(
-                silo: report.silo, state: report.state, lag: holder.map { max($0.sequence - report.sequence, 0) })
+                silo: report.silo, state: report.state, lag: holder.map { max($0.sequence - report.sequence, 0) },
+                unread: report.unread)
         }
     }
 }

@@ -94,4 +94,6 @@ package struct PartitionReport: Sendable, Equatable, Codable {
     package var stateBytes: Int
     /// The sequence of the last commit that the silo knows.
     package var sequence: Int64
+    /// While it reads the changelog to its end: how many offsets there still are; compaction may have emptied some.
+    package var unread: Int64?
 }

@@ -16,8 +16,9 @@ package struct TombstoneWindow: Sendable {
     package let length: Duration
     /// What stood in the changelog then has been read.
     private var completeAt: ContinuousClock.Instant
-    /// The last question for the end, until all below that has been read.
-    private var question: (askedAt: ContinuousClock.Instant, end: Int64)?
+    /// The questions for the end, in their order, until all below it has been read. More than one, because a reader that
+    /// is always a little behind would never be through with the last.
+    private var questions: [(askedAt: ContinuousClock.Instant, end: Int64)] = []
     /// The next offset, as far as it is known.
     private var next: Int64 = 0
 
@@ -31,7 +32,7 @@ package struct TombstoneWindow: Sendable {
 
     /// The end was asked for at an instant, and is this.
     package mutating func answered(_ end: Int64, askedAt: ContinuousClock.Instant, at now: ContinuousClock.Instant) {
-        question = (askedAt, end)
+        questions.append((askedAt, end))
         settle(at: now)
     }
 
@@ -45,10 +46,11 @@ package struct TombstoneWindow: Sendable {
     package func isOver(at now: ContinuousClock.Instant) -> Bool { now - completeAt >= length }
 
     private mutating func settle(at now: ContinuousClock.Instant) {
-        guard let question, next >= question.end else { return }
-        self.question = nil
-        // Too late: what was read does not become complete any more.
-        guard !isOver(at: now) else { return }
-        completeAt = max(completeAt, question.askedAt)
+        while let question = questions.first, next >= question.end {
+            questions.removeFirst()
+            // Too late: what was read does not become complete any more.
+            guard !isOver(at: now) else { return }
+            completeAt = max(completeAt, question.askedAt)
+        }
     }
 }

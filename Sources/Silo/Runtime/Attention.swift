@@ -3,33 +3,27 @@ import Synchronization
 /// Wakes whoever keeps the time of a silo's partitions (``TimeKeeper``) before it would look at them by itself.
 ///
 /// Whoever adds something that time has to look after (a deadline, a pause, a turn that may take too long) adds it
-/// first and then asks. Under load somebody has asked already, and asking again costs one load.
+/// first and then asks. Under load somebody has asked already, and asking again costs one atomic operation.
 final class Attention: Sendable {
-    private let isAsked = Atomic<Bool>(false)
-    private let wantsReconcile = Atomic<Bool>(false)
+    private static let isAsked: UInt8 = 1
+    private static let wantsReconcile: UInt8 = 2
+
+    /// Both in one word: who finds the question standing has been early enough, and what it added is seen by the keeper
+    /// that forgets the question.
+    private let flags = Atomic<UInt8>(0)
     private let signal = Signal()
 
     /// Something was added: it is looked at within a tick.
-    func ask() {
-        // The keeper forgets the question before it looks, and finds under a lock what was added under that lock: who
-        // sees its question still standing was early enough.
-        guard !isAsked.load(ordering: .relaxed) else { return }
-        guard !isAsked.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        signal.notify()
-    }
+    func ask() { raise(Attention.isAsked) }
 
     /// Something has changed on which it depends what runs here: see ``SiloPartitions/reconcile()``.
-    func askToReconcile() {
-        wantsReconcile.store(true, ordering: .releasing)
-        ask()
-    }
+    func askToReconcile() { raise(Attention.isAsked | Attention.wantsReconcile) }
 
     /// Forgets what was asked. To be called before looking.
     ///
     /// - Returns: whether something has changed.
     func begin() -> Bool {
-        isAsked.store(false, ordering: .releasing)
-        return wantsReconcile.exchange(false, ordering: .acquiringAndReleasing)
+        flags.exchange(0, ordering: .acquiringAndReleasing) & Attention.wantsReconcile != 0
     }
 
     /// Waits so long, or until somebody asks.
@@ -45,6 +39,11 @@ final class Attention: Sendable {
             await group.next()
             group.cancelAll()
         }
-        return isAsked.load(ordering: .acquiring)
+        return flags.load(ordering: .acquiring) & Attention.isAsked != 0
+    }
+
+    private func raise(_ raised: UInt8) {
+        let before = flags.bitwiseOr(raised, ordering: .acquiringAndReleasing).oldValue
+        if before & Attention.isAsked == 0 { signal.notify() }
     }
 }

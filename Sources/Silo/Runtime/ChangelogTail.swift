@@ -23,6 +23,10 @@ final class ChangelogTail: Sendable {
         var nextLook: ContinuousClock.Instant
         /// The next offset, where the present end has been reached; -1 when records have come since.
         var position: Int64 = -1
+        /// The next offset, whether or not more has come.
+        var next: Int64 = 0
+        /// Where the changelog ended when that was last asked.
+        var end: Int64 = 0
         var count = 0
         /// How many bytes of state the silo's budget knows of.
         var countedBytes = 0
@@ -73,6 +77,8 @@ final class ChangelogTail: Sendable {
     var grainCount: Int { shared.withLock { $0.state.grains.count } }
     /// How many records have been read.
     var count: Int { shared.withLock { $0.count } }
+    /// How many offsets there still were to the end when that was last asked; compaction may have emptied some.
+    var unread: Int64 { shared.withLock { max($0.end - $0.next, 0) } }
     /// How many bytes of state ``countBytes()`` has returned in all.
     var countedBytes: Int { shared.withLock { $0.countedBytes } }
 
@@ -102,6 +108,8 @@ final class ChangelogTail: Sendable {
     ///
     /// - Parameter pace: how fast at most; `nil`: as fast as can be.
     func readAvailable(at pace: RestorePace? = nil) async throws {
+        // To say how far it has come.
+        try await lookForEnd()
         repeat {
             let bytes = try await readPage()
             await pace?.spend(bytes: bytes)
@@ -117,9 +125,6 @@ final class ChangelogTail: Sendable {
         try check()
     }
 
-    /// Whether it is time to ``look()``.
-    func isLookDue(at instant: ContinuousClock.Instant) -> Bool { shared.withLock { $0.nextLook <= instant } }
-
     /// When it is time to ``look()``.
     var nextLook: ContinuousClock.Instant { shared.withLock { $0.nextLook } }
 
@@ -127,24 +132,32 @@ final class ChangelogTail: Sendable {
     ///
     /// - Throws: when it has not for so long that deletions may have been missed.
     func look() async throws {
-        if isLookDue(at: clocks.monotonic()) {
-            do {
-                _ = try await askForEnd()
-            } catch {
-                try Task.checkCancellation()
-                logger.debug("Kafka does not say where the changelog ends", metadata: ["error": "\(error)"])
-            }
+        if clocks.monotonic() >= nextLook {
+            try await lookForEnd()
             let now = clocks.monotonic()
             shared.withLock { $0.nextLook = now + $0.window.length / ChangelogTail.looks }
         }
         try check()
     }
 
+    /// Asks for the end; goes on without it if nobody answers.
+    private func lookForEnd() async throws {
+        do {
+            _ = try await askForEnd()
+        } catch {
+            try Task.checkCancellation()
+            logger.debug("Kafka does not say where the changelog ends", metadata: ["error": "\(error)"])
+        }
+    }
+
     private func askForEnd() async throws(EventLogError) -> Int64 {
         let askedAt = clocks.monotonic()
         let end = try await log.watermarks(of: Topics.state).high
         let now = clocks.monotonic()
-        shared.withLock { $0.window.answered(end, askedAt: askedAt, at: now) }
+        shared.withLock { shared in
+            shared.end = end
+            shared.window.answered(end, askedAt: askedAt, at: now)
+        }
         return end
     }
 
@@ -181,6 +194,7 @@ final class ChangelogTail: Sendable {
         let now = clocks.monotonic()
         let total = shared.withLock { shared in
             for item in items { shared.state.restore(item) }
+            shared.next = max(shared.next, next)
             shared.window.read(to: next, at: now)
             shared.position = position
             shared.count += count
@@ -189,7 +203,7 @@ final class ChangelogTail: Sendable {
         // A restore takes its turn with everything else that the silo does.
         await Task.yield()
         if total / ChangelogTail.reportInterval > (total - count) / ChangelogTail.reportInterval {
-            logger.info("reading the changelog", metadata: ["records": "\(total)"])
+            logger.info("reading the changelog", metadata: ["records": "\(total)", "unread": "\(unread)"])
         }
         return events.reduce(0) { $0 + $1.size }
     }

@@ -27,8 +27,7 @@ extension PartitionRuntime {
         let term = context.lease.term
         let (jobs, sequence, now) = makeJobs(prepared)
         let start = context.clocks.monotonic()
-        context.attention.ask()
-        let finished = await executor.run(jobs)
+        let finished = await executor.run(jobs) { context.attention.ask() }
         context.metrics.turnTime.recordNanoseconds((context.clocks.monotonic() - start).nanoseconds)
         if finished.contains(where: { $0.blocked != nil }) {
             wait(pending, for: finished)

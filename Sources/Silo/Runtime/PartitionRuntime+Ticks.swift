@@ -88,7 +88,7 @@ extension PartitionRuntime {
     ) -> ContinuousClock.Instant? {
         var next = shared.obstructedUntil
         if next == nil, let due = shared.state.timers.nextDue {
-            next = instant + wait(for: due, from: shared.state.time(at: wall))
+            next = instant + PartitionRuntime.wait(for: due, from: shared.state.time(at: wall))
         }
         if let paused = shared.pausedUntil { return .earliest(next, paused) }
         if let blocked = shared.recordsBlockedUntil { return .earliest(next, blocked) }
@@ -96,10 +96,11 @@ extension PartitionRuntime {
     }
 
     /// At most an hour: the wall clock may jump, and what is far away need not fit.
-    private func wait(for due: Timestamp, from now: Timestamp) -> Duration {
+    static func wait(for due: Timestamp, from now: Timestamp) -> Duration {
         let hour = Duration.seconds(3_600)
+        guard due > now else { return .zero }
         guard due < now.advanced(by: hour) else { return hour }
-        return .milliseconds(max(due.millisecondsSinceEpoch - now.millisecondsSinceEpoch, 0))
+        return .milliseconds(due.millisecondsSinceEpoch - now.millisecondsSinceEpoch)
     }
 }
 

@@ -131,7 +131,8 @@ final class PartitionRuntime: Sendable {
                 epoch: shared.lifecycle.state.isHolding ? claims.offset(ofClaimOf: silo) : nil,
                 grains: shared.tail?.grainCount ?? shared.state.grains.count,
                 stateBytes: shared.tail?.countedBytes ?? shared.state.stateBytes,
-                sequence: shared.tail?.sequence ?? shared.state.sequence)
+                sequence: shared.tail?.sequence ?? shared.state.sequence,
+                unread: shared.tail.map(\.unread).flatMap { $0 > 0 ? $0 : nil })
         }
     }
 

@@ -162,7 +162,8 @@ package final class Silo: Service, GrainCallHandler {
 
     private static func mayPass(_ error: any Error) -> Bool {
         switch error {
-        case let error as EventLogError: error.kind == .retriable || error.kind == .timedOut
+        // A broker may not know yet what another has just created.
+        case let error as EventLogError: [.retriable, .timedOut, .unknownTopic].contains(error.kind)
         case let error as OrchestraError: error.code == .unavailable
         default: false
         }

@@ -57,7 +57,9 @@ final class TurnExecutor: Sendable {
     var abandonedCount: Int { state.withLock { $0.abandoned } }
 
     /// Runs the jobs to their ends; one call at a time.
-    func run(_ jobs: consuming [GrainJob]) async -> [GrainJob] {
+    ///
+    /// - Parameter begun: called when there are turns to look after: ``abandonOverdueTurns(at:)``.
+    func run(_ jobs: consuming [GrainJob], begun: () -> Void = {}) async -> [GrainJob] {
         guard !jobs.isEmpty else { return [] }
         return await withCheckedContinuation { continuation in
             state.withLock { state in
@@ -71,6 +73,7 @@ final class TurnExecutor: Sendable {
                 state.waiter = continuation
                 startLane(&state)
             }
+            begun()
         }
     }
 
