@@ -43,6 +43,7 @@ struct SiloCommand: AsyncParsableCommand {
         configuration.workflowRetention = context.configuration[ConfigurationKeys.workflowRetention]
         configuration.limits.maximumSiloStateBytes = context.configuration[ConfigurationKeys.siloStateBytes]
         configuration.restoreRate = context.configuration[ConfigurationKeys.siloRestoreRate]
+        configuration.standbys = context.configuration[ConfigurationKeys.siloStandbys]
         configuration.limits.idleTime = context.configuration[ConfigurationKeys.siloIdleTime]
         configuration.workflows = application.workflows
         let membership = try context.makeMembership(role: .silo, generation: generation, listen: address)

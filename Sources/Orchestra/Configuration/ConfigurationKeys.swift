@@ -124,6 +124,10 @@ struct ConfigurationKeys: Sendable {
         "silo.restore.rate.bytes", in: 0...(1 << 40), default: 128 << 20, usedBy: ["up", "silo"],
         help: "How many bytes of changelogs a silo reads a second when it takes partitions over or begins to follow "
             + "them; 0: as fast as it can.")
+    let siloStandbys = ConfigurationKey<Int>.integer(
+        "silo.standbys", in: 0...7, default: 1, usedBy: ["up", "silo"],
+        help: "How many other silos follow each partition's changelog, so that they take it over at once. The same for "
+            + "all silos; with 0 whoever takes a partition over reads it from the beginning.")
     let siloIdleTime = ConfigurationKey<Duration>.duration(
         "silo.idle.time", in: .seconds(1)...(.seconds(366 * 86_400)), default: "15m", usedBy: ["up", "silo"],
         help: "How long a grain that nobody calls stays at hand: a durable one decoded, a volatile one at all.")
