@@ -102,14 +102,28 @@ import Testing
 
     @Test func anUnknownKeyIsNamedWithItsSourceAndTheNearestOne() {
         let inFile = problems(file: #"{"silo": {"partition": 3}}"#)
-        #expect(inFile == ["unknown key silo.partition (from orchestra.json): did you mean silo.partitions?"])
+        let list = "allowed is what `orchestra config --describe` lists"
+        #expect(
+            inFile == [
+                "unknown key silo.partition (from orchestra.json) with the value \"3\": did you mean silo.partitions? "
+                    + list
+            ])
         let inFlag = problems(flags: [.init(key: "log.levle", spelling: "--set", text: "info")])
-        #expect(inFlag == ["unknown key log.levle (from flag --set): did you mean log.level?"])
+        #expect(
+            inFlag == [
+                "unknown key log.levle (from flag --set) with the value \"info\": did you mean log.level? " + list
+            ])
         let variable = problems(environment: ["ORCHESTRA_LOG_LEVELS": "info"])
-        #expect(variable == ["unknown environment variable ORCHESTRA_LOG_LEVELS: did you mean ORCHESTRA_LOG_LEVEL?"])
+        #expect(
+            variable == [
+                "unknown environment variable ORCHESTRA_LOG_LEVELS with the value \"info\": "
+                    + "did you mean ORCHESTRA_LOG_LEVEL? " + list
+            ])
         let strange = problems(environment: ["ORCHESTRA_ZZZZZZZZZZZZZZZZ": "1"])
         #expect(
-            strange == ["unknown environment variable ORCHESTRA_ZZZZZZZZZZZZZZZZ: `config --describe` lists every key"])
+            strange == ["unknown environment variable ORCHESTRA_ZZZZZZZZZZZZZZZZ with the value \"1\": " + list])
+        let secret = problems(environment: ["ORCHESTRA_REGISTRY_PASWORD": "hidden", "ORCHESTRA_API_TOKEN": "hidden"])
+        #expect(secret.count == 2 && !secret.contains { $0.contains("hidden") }, "\(secret)")
     }
 
     @Test func theVariableThatNamesTheFileIsKnown() {

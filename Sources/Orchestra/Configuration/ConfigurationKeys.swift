@@ -173,12 +173,17 @@ struct ConfigurationKeys: Sendable {
         -> ConfigurationKey<Value>
     { table[keyPath: key] }
 
+    /// Whether a key is named like one with a secret value. Those of ours are marked themselves.
+    static func seemsSecret(_ name: String) -> Bool {
+        let words = ["password", "secret", "token", "jaas", "ssl.key.pem", "ssl_key_pem", "api.key", "api_key"]
+        return words.contains { name.lowercased().contains($0) }
+    }
+
     /// The description of a librdkafka property. Its values are librdkafka's to judge.
     static func kafkaProperty(_ name: String) -> ConfigurationKeyDescription {
-        let secretWords = ["password", "secret", "token", "jaas", "ssl.key.pem"]
-        return ConfigurationKeyDescription(
+        ConfigurationKeyDescription(
             name: name, fileType: .text, defaultText: nil, allowed: "what librdkafka's CONFIGURATION.md says",
-            isSecret: secretWords.contains { name.contains($0) }, help: "A property of librdkafka.",
+            isSecret: seemsSecret(name), help: "A property of librdkafka.",
             usedBy: kafkaUsers, isAllowed: { _ in true })
     }
 }

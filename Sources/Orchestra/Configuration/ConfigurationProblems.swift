@@ -2,20 +2,18 @@
 struct ConfigurationProblem: Error {
     var message: String
 
-    /// A key, variable or `--set` that nobody knows.
+    /// A key, variable or `--set` that nobody knows. Its value is named too, unless it may be a misspelled secret.
     init(unknown entry: ConfigurationLayer.Entry, in layer: ConfigurationLayer) {
-        let what = layer.origin == "environment" ? "environment variable" : "key"
-        var message = "unknown \(what) \(entry.spelling)"
-        if layer.origin != "environment" { message += " (from \(layer.sourceName(of: entry)))" }
-        if layer.origin == "flag", entry.spelling == "--set" {
-            message = "unknown key \(entry.key) (from flag --set)"
-        }
-        if let near = nearest(to: entry.spelling == "--set" ? entry.key : entry.spelling, among: layer.knownSpellings) {
-            message += ": did you mean \(near)?"
-        } else {
-            message += ": `config --describe` lists every key"
-        }
-        self.message = message
+        let spelling = entry.spelling == "--set" ? entry.key : entry.spelling
+        let near = nearest(to: spelling, among: layer.knownSpellings)
+        let isSecret = [spelling, near ?? ""].contains { ConfigurationKeys.seemsSecret($0) }
+        let value = isSecret ? "(not shown)" : "\"\(entry.text.prefix(100))\""
+        var message =
+            layer.origin == "environment"
+            ? "unknown environment variable \(spelling) with the value \(value): "
+            : "unknown key \(spelling) (from \(layer.sourceName(of: entry))) with the value \(value): "
+        if let near { message += "did you mean \(near)? " }
+        self.message = message + "allowed is what `orchestra config --describe` lists"
     }
 
     /// A known key with a value that is not allowed.
