@@ -2,6 +2,16 @@ import Foundation
 import HTTPClient
 import Testing
 
+extension Cluster {
+    /// `orchestra run --file` with a file of these bytes.
+    fileprivate func run(fileWith bytes: [UInt8]) async throws -> ChildProcess.Result {
+        try Data(bytes).write(to: folder.appending(path: "text"))
+        let run = try ChildProcess(
+            Files.orchestra, ["run", "--file", "text", "--json", "--data-dir", "data"], folder: folder)
+        return try await run.result(within: .seconds(60))
+    }
+}
+
 extension ClusterTests {
     /// The main job, as a user sees it over HTTP and as other Kafka clients see it in the topics.
     @Suite(.serialized)
@@ -27,11 +37,21 @@ extension ClusterTests {
                     let answer = try await cluster.outcome(of: identifier)
                     #expect(answer.status == "completed", "\(name): \(answer)")
                     #expect(answer.result?.output.isEmpty == false, "\(name): \(answer)")
+
+                    let again = try await cluster.run(fileWith: Array(text.utf8))
+                    #expect(again.status == 0, "\(name): \(again.errors)")
+                    let printed = try JSONDecoder().decode(WorkflowAnswer.self, from: Data(again.output.utf8))
+                    #expect(printed.result?.output == answer.result?.output, "\(name)")
+                    identifiers.append(printed.workflowId)
                 }
+                let noText = try await cluster.run(fileWith: Array("good, then ".utf8) + [0xC3, 0x28])
+                #expect(noText.status != 0 && noText.errors.contains("offset 11"), "\(noText.errors)")
+                let tooLong = try await cluster.run(fileWith: Array(repeating: 0x61, count: 1 << 21))
+                #expect(tooLong.status != 0 && tooLong.errors.contains("larger than"), "\(tooLong.errors)")
                 let report = try await cluster.ledger(accepted: identifiers)
                 #expect(report.violations.isEmpty)
-                #expect(report.workflowsStarted == texts.count)
-                #expect(report.records["agent-tasks"] == texts.count)
+                #expect(report.workflowsStarted == 2 * texts.count, "over HTTP and from the command line")
+                #expect(report.records["agent-tasks"] == 2 * texts.count)
                 #expect(report.deadLetters.isEmpty)
 
                 let kcat = try ChildProcess(

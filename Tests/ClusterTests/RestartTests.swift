@@ -32,7 +32,7 @@ extension ClusterTests {
         }
 
         /// Three rounds for each process, in turn, under fifty triggers a second.
-        @Test(.timeLimit(.minutes(5)))
+        @Test(.timeLimit(.minutes(3)))
         func everyAcceptedTriggerCompletesExactlyOnceThoughEachProcessIsKilled() async throws {
             try await withCluster { cluster in
                 let load = Load()

@@ -13,6 +13,7 @@ final class ChildProcess: Sendable {
     private let output = Mutex(Data())
     private let errors: URL
     private let finished = Mutex(false)
+    private let hasAllOutput = Mutex(false)
 
     /// Starts a program.
     ///
@@ -35,7 +36,12 @@ final class ChildProcess: Sendable {
         process.terminationHandler = { [self] _ in finished.withLock { $0 = true } }
         pipe.fileHandleForReading.readabilityHandler = { [self] handle in
             let data = handle.availableData
-            if data.isEmpty { handle.readabilityHandler = nil } else { output.withLock { $0 += data } }
+            if data.isEmpty {
+                handle.readabilityHandler = nil
+                hasAllOutput.withLock { $0 = true }
+            } else {
+                output.withLock { $0 += data }
+            }
         }
         try process.run()
     }
@@ -51,6 +57,11 @@ final class ChildProcess: Sendable {
     func result(within limit: Duration) async throws -> Result {
         try await eventually("end of process \(pid)", within: limit) {
             isRunning ? "it still runs; its errors end: \(standardError.suffix(2000))" : nil
+        }
+        // What it wrote last may still be on its way. A child of its own may hold its output open for longer.
+        let deadline = ContinuousClock.now + .seconds(5)
+        while !hasAllOutput.withLock({ $0 }), ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(5))
         }
         return Result(status: process.terminationStatus, output: standardOutput, errors: standardError)
     }
