@@ -8,10 +8,10 @@ import Synchronization
 /// batch of its own in some partition, and the number of batches is what a log costs. (Kafka's producers do the same with
 /// records that have no key, for the same reason: KIP-480.)
 final class WorkflowIDSource: Sendable {
-    /// How long a partition's turn is, in milliseconds.
-    static let turn: Int64 = 5
+    /// How long a partition's turn is.
+    static let turnMilliseconds: Int64 = 5
     /// How many ids a turn has at most, so that a burst does not wait behind itself.
-    static let maximumTurn = 64
+    static let maximumIDsOfTurn = 64
 
     private struct State {
         var rotation: PartitionRotation
@@ -36,9 +36,9 @@ final class WorkflowIDSource: Sendable {
     }
 
     private func takeTurn(_ now: Timestamp) -> Int32 {
-        let turn = now.millisecondsSinceEpoch / WorkflowIDSource.turn
+        let turn = now.millisecondsSinceEpoch / WorkflowIDSource.turnMilliseconds
         return state.withLock { state in
-            if turn != state.turn || state.count >= WorkflowIDSource.maximumTurn {
+            if turn != state.turn || state.count >= WorkflowIDSource.maximumIDsOfTurn {
                 state.rotation.advance()
                 state.turn = turn
                 state.count = 0

@@ -88,11 +88,13 @@ import Testing
                 return partition(forKey: id.utf8, count: 16)
             }
         }
-        let moments = (0..<16).map { partitions(at: 1_000 + $0 * WorkflowIDSource.turn, WorkflowIDSource.maximumTurn) }
+        let moments = (0..<16).map {
+            partitions(at: 1_000 + $0 * WorkflowIDSource.turnMilliseconds, WorkflowIDSource.maximumIDsOfTurn)
+        }
         #expect(moments.allSatisfy { Set($0).count == 1 })
         #expect(Set(moments.map { $0[0] }) == Set(0..<16))
         // A burst does not wait behind itself.
-        #expect(Set(partitions(at: 5_000, 4 * WorkflowIDSource.maximumTurn)).count == 4)
+        #expect(Set(partitions(at: 5_000, 4 * WorkflowIDSource.maximumIDsOfTurn)).count == 4)
     }
 
     @Test func idsAreNotRepeatedAndUseAllPartitions() {

@@ -19,12 +19,12 @@ import Testing
     }
 
     @Test func fewTasksOfATransactionGoTogether() {
-        let parts = partitions([1, TaskSpread.run, TaskSpread.run + 1, 3], of: 16)
+        let parts = partitions([1, TaskSpread.runLength, TaskSpread.runLength + 1, 3], of: 16)
         #expect(parts.map { Set($0).count } == [1, 1, 2, 1])
     }
 
     @Test func noTwoTransactionsInARowUseOnePartition() {
-        let parts = partitions([1, TaskSpread.run, 1, 2 * TaskSpread.run, 1], of: 16).flatMap { $0 }
+        let parts = partitions([1, TaskSpread.runLength, 1, 2 * TaskSpread.runLength, 1], of: 16).flatMap { $0 }
         #expect(Set(parts).count == 6)
     }
 

@@ -9,7 +9,7 @@ import OrchestraCore
 package struct TaskSpread: Sendable {
     /// How many tasks of one transaction go to one partition: less than an agent worker does at once by default, so
     /// that what is begun together is not done one after the other.
-    package static let run = 4
+    package static let runLength = 4
 
     private let topic: String
     private var rotation: PartitionRotation
@@ -28,8 +28,8 @@ package struct TaskSpread: Sendable {
         for index in records.indices where records[index].topic == topic {
             records[index].partition = rotation.current
             placed += 1
-            if placed.isMultiple(of: TaskSpread.run) { rotation.advance() }
+            if placed.isMultiple(of: TaskSpread.runLength) { rotation.advance() }
         }
-        if !placed.isMultiple(of: TaskSpread.run) { rotation.advance() }
+        if !placed.isMultiple(of: TaskSpread.runLength) { rotation.advance() }
     }
 }
