@@ -126,6 +126,9 @@ class Adversary:
         self._stop.set()
         for thread in self._threads:
             thread.join(90)
+        late = sum(thread.is_alive() for thread in self._threads)
+        if late:
+            self.problems.append(f"{late} faults had not ended 90 s after they were told to")
         self.cluster.network.heal_all()
         for node in self.cluster.nodes.values():
             self.cluster.resume(node.name)

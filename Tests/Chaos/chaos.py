@@ -102,7 +102,7 @@ def run_seed(seed, options, folder, isolated):
         try:
             _run(cluster, options, outcome)
         except Exception as error:  # anything that keeps the proof from being made is a failure of the run
-            outcome.violations.append(f"the run broke off: {error}")
+            outcome.violations.append(f"the run broke off: {error!r}")
             (folder / "error.txt").write_text(traceback.format_exc())
         cluster.notice_ends()
         outcome.violations += cluster.unexpected_ends
