@@ -4,6 +4,7 @@
 real cluster and writes down what it did.
 """
 
+import collections
 import dataclasses
 import json
 import random
@@ -45,6 +46,8 @@ def schedule(seed, duration, silos, spares, agents, gateways, can_cut, faults=No
     """
     generator = random.Random(seed)
     possible = [f for f in faults or FAULTS if (can_cut or f not in NEEDS_NETWORK) and (silos > 1 or f != "cut silos")]
+    if not possible:
+        return []
     weights = [FAULTS[fault][0] for fault in possible]
     pace = 6 if duration > 60 else 3
     # When each node is free again.
@@ -92,6 +95,12 @@ def schedule(seed, duration, silos, spares, agents, gateways, can_cut, faults=No
     return actions
 
 
+def left_out(seed, duration, silos, spares, agents, gateways, faults=None):
+    """How many faults of each kind the seed makes only where the network can be cut."""
+    plan = schedule(seed, duration, silos, spares, agents, gateways, True, faults)
+    return collections.Counter(action.fault for action in plan if action.fault in NEEDS_NETWORK)
+
+
 class Adversary:
     """Carries out a schedule in threads of its own."""
 
@@ -117,6 +126,9 @@ class Adversary:
         self._stop.set()
         for thread in self._threads:
             thread.join(90)
+        late = sum(thread.is_alive() for thread in self._threads)
+        if late:
+            self.problems.append(f"{late} faults had not ended 90 s after they were told to")
         self.cluster.network.heal_all()
         for node in self.cluster.nodes.values():
             self.cluster.resume(node.name)

@@ -55,6 +55,7 @@ class Outcome:
     violations: list = dataclasses.field(default_factory=list)
     numbers: dict = dataclasses.field(default_factory=dict)
     details: dict = dataclasses.field(default_factory=dict)
+    left_out: dict = dataclasses.field(default_factory=dict)
 
 
 def parse():
@@ -101,7 +102,7 @@ def run_seed(seed, options, folder, isolated):
         try:
             _run(cluster, options, outcome)
         except Exception as error:  # anything that keeps the proof from being made is a failure of the run
-            outcome.violations.append(f"the run broke off: {error}")
+            outcome.violations.append(f"the run broke off: {error!r}")
             (folder / "error.txt").write_text(traceback.format_exc())
         cluster.notice_ends()
         outcome.violations += cluster.unexpected_ends
@@ -114,10 +115,10 @@ def _run(cluster, options, outcome):
     seconds = options.minutes * 60
     cluster.start()
     cluster.wait_agreement()
-    plan = adversary.schedule(
-        outcome.seed, seconds, options.silos, options.spares, options.agents, options.gateways,
-        cluster.network.can_cut, options.faults,
-    )  # fmt: skip
+    size = (options.silos, options.spares, options.agents, options.gateways)
+    plan = adversary.schedule(outcome.seed, seconds, *size, cluster.network.can_cut, options.faults)
+    if not cluster.network.can_cut:
+        outcome.left_out = dict(adversary.left_out(outcome.seed, seconds, *size, options.faults))
     say(f"seed {outcome.seed}: {len(plan)} faults in {seconds:.0f} s, logs in {outcome.folder}")
     opponent = adversary.Adversary(cluster, plan, outcome.folder / "adversary.log")
     history = outcome.folder / "history.jsonl"
@@ -321,6 +322,13 @@ def print_table(outcomes):
         print(f"\nmedian of the longest gaps {statistics.median(gaps):.1f} s")
 
 
+def print_left_out(outcomes):
+    """What a machine without network namespaces did not try."""
+    counts = sum((collections.Counter(outcome.left_out) for outcome in outcomes), collections.Counter())
+    each = ", ".join(f"{count} × {fault}" for fault, count in sorted(counts.items())) or "none in these seeds"
+    print(f"left out, because there are no network namespaces here: {counts.total()} cuts and splits ({each})")
+
+
 def run_lanes(options):
     """Shares the seeds among processes, which enter namespaces of their own. The last option of a name counts."""
     lanes = []
@@ -357,6 +365,8 @@ def main():
         elif not options.keep:
             shutil.rmtree(folder)
     print_table(outcomes)
+    if not isolated:
+        print_left_out(outcomes)
     bad = [outcome for outcome in outcomes if outcome.violations]
     for outcome in bad:
         print(f"replay: Tests/Chaos/run --seeds {outcome.seed} --minutes {options.minutes} --silos {options.silos}")

@@ -2,7 +2,7 @@
 
 import unittest
 
-from adversary import ON_SILO, schedule
+from adversary import NEEDS_NETWORK, ON_SILO, left_out, schedule
 
 
 class ScheduleTests(unittest.TestCase):
@@ -42,6 +42,13 @@ class ScheduleTests(unittest.TestCase):
         for seed in range(20):
             faults = {action.fault for action in self.plan(seed, can_cut=False)}
             self.assertFalse(faults & {"cut silos", "split", "cut from kafka"})
+
+    def test_what_is_left_out_without_a_network_is_counted(self):
+        for seed in range(20):
+            planned = [action.fault for action in self.plan(seed) if action.fault in NEEDS_NETWORK]
+            self.assertEqual(left_out(seed, 180, 3, 2, 2, 2).total(), len(planned))
+        self.assertEqual(left_out(1, 180, 3, 2, 2, 2, ["kill silo"]).total(), 0)
+        self.assertEqual(self.plan(1, can_cut=False, faults=["split"]), [])
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ extension ClusterTests {
             }
         }
 
-        /// Seven kinds of records, on each input topic, that cannot be processed go to the dead letters; the workflows around them complete.
+        /// Seven kinds of records on each input topic, and commands that no grain can take, go to the dead letters; the
+        /// workflows around them complete.
         @Test(.timeLimit(.minutes(3)))
         func badRecordsBecomeDeadLetters() async throws {
             try await withCluster { cluster in

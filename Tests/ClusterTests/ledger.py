@@ -23,18 +23,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-TOPICS = [
-    "workflow-start-events",
-    "agent-tasks",
-    "agent-results",
-    "orchestra.commands",
-    "orchestra.state",
-    "orchestra.dead-letters",
-]
-
 
 def read_all(bootstrap):
-    """Yields every committed record of every topic, up to its end."""
+    """Yields every committed record of every topic that is not the broker's own, up to its end."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -48,9 +39,7 @@ def read_all(bootstrap):
     try:
         metadata = consumer.list_topics(timeout=20)
         starts = []
-        for topic in TOPICS:
-            if topic not in metadata.topics:
-                continue
+        for topic in sorted(name for name in metadata.topics if not name.startswith("__")):
             for partition in metadata.topics[topic].partitions:
                 starts.append(TopicPartition(topic, partition, OFFSET_BEGINNING))
         consumer.assign(starts)
@@ -87,7 +76,6 @@ class Ledger:
         self.completions = collections.Counter()
         self.final = {}
         self.dead_letters = []
-        self.misplaced = []
 
     def writer_schema(self, schema_id):
         if schema_id not in self.parsed:

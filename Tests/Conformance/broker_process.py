@@ -44,23 +44,34 @@ class BrokerProcess:
         self.command = command
         self.data = data or tempfile.mkdtemp(prefix="conformance-")
         self.owns_data = data is None
-        self.port = free_port()
-        self.bootstrap = f"127.0.0.1:{self.port}"
         self.log = open(os.path.join(self.data, "broker.log"), "ab")  # noqa: SIM115 - closed in stop()
         self.process = None
-        self.start()
+        for attempts_left in reversed(range(3)):
+            self.port = free_port()
+            self.bootstrap = f"127.0.0.1:{self.port}"
+            try:
+                self.start()
+                break
+            except AssertionError:
+                # Somebody else may have taken the port since.
+                if not attempts_left or "in use" not in self.log_tail():
+                    self.stop()
+                    raise
 
     def start(self):
         """Starts the process; returns the seconds until it accepts connections."""
         arguments = [word.format(data=self.data, port=self.port) for word in shlex.split(self.command)]
         began = time.monotonic()
         self.process = subprocess.Popen(arguments, stdout=self.log, stderr=self.log)
-        wait_until(self._accepts, f"the broker accepts connections\n{self.log_tail()}", 60)
+        try:
+            wait_until(self._accepts, "the broker accepts connections", 60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log ends:\n{self.log_tail()}") from None
         return time.monotonic() - began
 
     def _accepts(self):
         code = self.process.poll()
-        assert code is None, f"the broker ended with {code}:\n{self.log_tail()}"
+        assert code is None, f"the broker ended with {code}"
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
             return True

@@ -16,6 +16,7 @@ import collections
 import concurrent.futures
 import os
 import random
+import select
 import signal
 import struct
 import subprocess
@@ -179,7 +180,7 @@ def churn(bootstrap, strategy, seed, changes, shared_generation):
             member.leaving.set()
         for member in [*members.values(), *gone]:
             member.join(30)
-    failures = [str(member.failure) for member in [*members.values(), *gone] if member.failure]
+    failures = [repr(member.failure) for member in [*members.values(), *gone] if member.failure]
     assert not failures, f"{strategy}: {len(failures)} members failed, first: {failures[0]}"
     shared = {place: sorted(names) for place, names in ledger.owners.items() if len(names) > 1}
     assert not shared, f"{strategy}: processed by two members of one generation: {list(shared.items())[:3]}"
@@ -206,6 +207,7 @@ def dead_member(bootstrap):
     victim = subprocess.Popen([sys.executable, __file__, "--member", bootstrap, group, topic], stdout=subprocess.PIPE)
     heir = consumer_of(bootstrap, group, "range")
     try:
+        assert select.select([victim.stdout], [], [], 60)[0], "the first member said nothing within 60 s"
         assert victim.stdout.readline() == b"committed\n", "the first member did not commit"
         received = []
 

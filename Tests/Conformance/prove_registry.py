@@ -13,17 +13,20 @@ import contextlib
 import http.client
 import http.server
 import json
-import socket
+import re
 import sys
 import threading
 import traceback
 import urllib.parse
 
 import registry_conformance
-from broker_process import ROOT, BrokerProcess, free_port, wait_until
+from broker_process import ROOT, BrokerProcess, wait_until
 from registry_mutations import MUTATIONS, Answer, Call
 
-COMMAND = f"{ROOT}/.build/release/orchestra broker --data-dir {{data}} --listen 127.0.0.1:{{port}}"
+COMMAND = (
+    f"{ROOT}/.build/release/orchestra broker --data-dir {{data}} --listen 127.0.0.1:{{port}} "
+    "--registry-listen 127.0.0.1:0"
+)
 
 
 def ask(address, call):
@@ -108,16 +111,12 @@ def failures(address, change, checks):
 
 @contextlib.contextmanager
 def own_registry():
-    port = free_port()
-    with BrokerProcess(COMMAND + f" --registry-listen 127.0.0.1:{port}"):
-
-        def accepts():
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
-                return True
-
-        wait_until(accepts, "the registry accepts connections")
-        yield f"127.0.0.1:{port}"
+    with BrokerProcess(COMMAND) as broker:
+        # It says which port it has taken.
+        said = wait_until(
+            lambda: re.search(r" ready .*registry=http://(\S+)", broker.log_tail()), "the registry is ready"
+        )
+        yield said[1]
 
 
 def prove(address, only):

@@ -54,6 +54,8 @@ class Proxy:
                 except OSError:
                     client.close()
                     continue
+                # Of a connection that may be idle, no longer of its making.
+                server.settimeout(None)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 pending = {}

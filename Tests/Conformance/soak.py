@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
 """Soak test of the broker: transactional workers under random SIGKILLs of themselves and of the broker.
 
-    soak.py [--broker COMMAND] [--records N] [--seeds N] [--seed S] [--jobs N] [--dirty-reader]
+    soak.py [--broker COMMAND] [--records N] [--seeds N] [--seed S] [--jobs N] [--limit SECONDS] [--dirty-reader]
 
 Per seed a fresh broker; an idempotent producer feeds N records; four workers (consume, count, produce, send offsets,
 commit; two on confluent-kafka's librdkafka, two in C on the system's) move them to a second topic and abort 15 % of
 their transactions on purpose. One reader tails the result with read_committed during the run, one re-reads it from 0
 afterwards. Both must see every record once, in the order of the source, with a gapless count per key.
 
-Prints one line per seed; exits with 1, naming the seed, if anything is lost, repeated or miscounted. --dirty-reader
-reads uncommitted instead, to see that the test can fail.
+Prints one line per seed; exits with 1, naming the seed, if anything is lost, repeated or miscounted, or if a seed is
+not done within the limit. --dirty-reader reads uncommitted instead, to see that the test can fail.
 """
 
 import argparse
-import concurrent.futures
+import contextlib
+import faulthandler
+import os
 import pathlib
 import random
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -283,6 +288,65 @@ def survives(command, seed, records, isolation):
         return False
 
 
+class Seeds:
+    """Runs each seed as a process of its own, a few at a time, and ends whatever is left when the time is over.
+
+    Processes, because a call into librdkafka that hangs cannot be ended in any other way.
+    """
+
+    def __init__(self, seeds, jobs, seconds):
+        self.waiting, self.running, self.failed, self.late = list(seeds), {}, [], []
+        self.jobs, self.seconds = jobs, seconds
+        self.deadline = time.monotonic() + seconds
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
+
+    def run(self):
+        """The seeds that failed or were not done."""
+        try:
+            while self.waiting or self.running:
+                if time.monotonic() > self.deadline:
+                    self.give_up()
+                    return self.failed + self.late
+                while self.waiting and len(self.running) < self.jobs:
+                    self.begin(self.waiting.pop(0))
+                for seed in [seed for seed, process in self.running.items() if process.poll() is not None]:
+                    self.end(seed)
+                time.sleep(0.05)
+            return self.failed
+        finally:
+            for seed in list(self.running):
+                self.kill(seed)
+            if not self.late:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def begin(self, seed):
+        folder = self.folder / f"seed-{seed}"
+        folder.mkdir()
+        left = self.deadline - time.monotonic()
+        command = [sys.executable, __file__, *sys.argv[1:], "--seed", str(seed), "--alone", "--limit", str(left)]
+        environment = os.environ | {"TMPDIR": str(folder)}
+        self.running[seed] = subprocess.Popen(command, env=environment, start_new_session=True)
+
+    def end(self, seed):
+        code = self.kill(seed)
+        if code:
+            self.failed.append(seed)
+        if code not in (0, 1):
+            print(f"FAIL  seed {seed}: the process ended with {code}", flush=True)
+
+    def kill(self, seed):
+        """Ends a seed's process with its broker and workers, which are of its group; returns its exit status."""
+        process = self.running.pop(seed)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+    def give_up(self):
+        self.late = [*self.running, *self.waiting]
+        names = ", ".join(f"{seed} ({'running' if seed in self.running else 'not begun'})" for seed in self.late)
+        print(f"FAIL  not done within {self.seconds:.0f} s: seed {names}; data and logs: {self.folder}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--broker", default=DEFAULT_COMMAND, help="command with {data} and {port}")
@@ -290,14 +354,20 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     parser.add_argument("--seed", type=int, help="this seed only")
     parser.add_argument("--jobs", type=int, default=3, help="seeds at a time (default 3)")
+    parser.add_argument("--limit", type=float, default=230, help="seconds for all seeds together (default 230)")
     parser.add_argument("--dirty-reader", action="store_true", help="read uncommitted: the test must fail")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    isolation = "read_uncommitted" if options.dirty_reader else "read_committed"
+    if options.alone:
+        # Says where it hangs before it is killed. Needs no lock of the interpreter, which may be what hangs.
+        faulthandler.dump_traceback_later(max(0.1, options.limit - 2))
+        isolation = "read_uncommitted" if options.dirty_reader else "read_committed"
+        return 0 if survives(options.broker, options.seed, options.records, isolation) else 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    compile_c("soak_worker", "-lrdkafka")
     seeds = [options.seed] if options.seed is not None else range(1, options.seeds + 1)
     # Most of a run is waiting for session and transaction time-outs, so a few fit side by side.
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        runs = [pool.submit(survives, options.broker, seed, options.records, isolation) for seed in seeds]
-    failed = [seed for seed, run in zip(seeds, runs, strict=True) if not run.result()]
+    failed = Seeds(seeds, options.jobs, options.limit).run()
     if failed:
         print(f"soak: failed; repeat with --seed {failed[0]}")
     return 1 if failed else 0

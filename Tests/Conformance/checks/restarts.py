@@ -48,11 +48,13 @@ def acknowledged_data_survives_a_kill(t):
 
     thread = threading.Thread(target=produce)
     thread.start()
-    for _ in range(3):
-        time.sleep(0.7)
-        t.restart()
-    stop.set()
-    thread.join()
+    try:
+        for _ in range(3):
+            time.sleep(0.7)
+            t.restart()
+    finally:
+        stop.set()
+        thread.join()
     producer.flush(30)
     values = set(t.read(topic))
     lost = [value for value in acknowledged if value not in values]
