@@ -10,7 +10,7 @@ package struct PeerNetworkConfiguration: Sendable {
     /// Where to listen; `nil` for a node that only dials. Port 0 takes a free one.
     package var listen: HostAndPort?
     /// Where others reach this node, if that is another address than `listen` (behind a port mapping, or when listening
-    /// on all addresses). Port 0 stands for the one it listens on.
+    /// on all addresses). Port 0 stands for the one it listens on. A node that does not listen advertises nothing.
     package var advertise: HostAndPort?
     /// What every node of the cluster knows; `nil` lets everybody in who knows the cluster's name.
     package var secret: ClusterSecret?
@@ -106,7 +106,8 @@ package final class PeerNetwork: Service {
     package func start() async throws(OrchestraError) {
         sayWhoIsLetIn()
         guard let address = configuration.listen else {
-            advertise(configuration.advertise)
+            // An operator's command in the container of a node has that node's settings, but is not that node.
+            advertise(nil)
             listener.finish(.success(nil))
             return bound.finish(.success(0))
         }

@@ -50,14 +50,15 @@ final class TestNode: Sendable {
 
     init(
         _ nodeID: String, cluster: String = "orchestra", generation: Int64 = 1, secret: String? = nil,
-        tls: TLSFiles? = nil, listens: Bool = true, limits: TransportLimits = TransportLimits()
+        tls: TLSFiles? = nil, listens: Bool = true, advertise: HostAndPort? = nil,
+        limits: TransportLimits = TransportLimits()
     ) throws {
         let lines = log
         let logger = Logger(label: nodeID) { _ in LogCollector(lines: lines) }
         network = try PeerNetwork(
             PeerNetworkConfiguration(
                 identity: NodeIdentity(clusterName: cluster, nodeID: nodeID, generation: generation, role: .silo),
-                listen: listens ? HostAndPort(host: "127.0.0.1", port: 0) : nil,
+                listen: listens ? HostAndPort(host: "127.0.0.1", port: 0) : nil, advertise: advertise,
                 secret: secret.flatMap { ClusterSecret($0) }, tls: tls, limits: limits),
             takesGossip: true, logger: logger)
     }

@@ -51,6 +51,18 @@ import Transport
         }
     }
 
+    /// As with `orchestra cluster drain` in the container of a silo, whose `cluster.advertise` has port 0.
+    @Test func aNodeThatDoesNotListenAdvertisesNothing() async throws {
+        let advertise = HostAndPort(host: "127.0.0.1", port: 0)
+        let (client, silo) = (try TestNode("client", listens: false, advertise: advertise), try TestNode("silo"))
+        try await withNodes([client, silo]) {
+            let reachable = try await client.network.advertisedAddress()
+            #expect(reachable == nil)
+            client.send("hello", to: silo)
+            try await eventually("silo knows it") { silo.messages == ["client: hello"] }
+        }
+    }
+
     @Test func aRestartedPeerReplacesItsPredecessor() async throws {
         let silo = try TestNode("silo")
         try await withNodes([silo]) {
