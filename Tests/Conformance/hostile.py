@@ -26,7 +26,9 @@ from broker_process import DEFAULT_COMMAND, BrokerProcess, wait_until
 from kafka_wire import Closed, Connection, Reader, batch, string
 
 MEMORY_LIMIT = 400.0  # megabytes resident, whatever clients do
-WITNESS_LIMIT = 2.0  # seconds until an answer; the machine is shared, a healthy broker needs milliseconds
+# Seconds until an answer. A healthy broker needs milliseconds, but the witness shares its processors and its Python with
+# who attacks; that nobody starves is what it shows.
+WITNESS_LIMIT = 5.0
 IDLE_CONNECTIONS = 5000
 FRAME_LIMIT = 32 << 20
 MOST_IN_SOCKETS = 64 << 20  # bytes; what the buffers of a socket hold is less

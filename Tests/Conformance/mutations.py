@@ -396,7 +396,7 @@ def long_polls_are_not_woken(frame):
     if frame.is_request and frame.api == FETCH and frame.version == 11:
         wait = struct.unpack_from(">i", frame.body, client_id_end(frame) + 4)[0]
         if wait > 5000:
-            frame.delay = 3
+            frame.delay = 8
 
 
 # ---------------------------------------------------------------- old data

@@ -101,7 +101,7 @@ def kafka_python_produces_in_transactions_and_consumes_in_a_group(t):
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         enable_auto_commit=False,
-        consumer_timeout_ms=5000,
+        consumer_timeout_ms=30_000,
     )
     try:
         values = []

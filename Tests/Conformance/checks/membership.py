@@ -106,7 +106,7 @@ def group_delivers_everything(t, strategy):
             time.sleep(0.2)
     producer.flush(20)
     try:
-        wait_until(lambda: len(seen) == count, "all records are consumed", 60)
+        wait_until(lambda: len(seen) == count, "all records are consumed", 180)
     finally:
         stop.set()
         [thread.join() for thread in threads]

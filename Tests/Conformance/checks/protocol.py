@@ -43,7 +43,7 @@ def hostile_frames_close_their_connection_only(t):
         + b"x" * 26,
     ]:
         hostile = t.raw()
-        hostile.socket.settimeout(3)
+        hostile.socket.settimeout(15)
         try:
             hostile.send(frame)
             hostile.frame()

@@ -83,6 +83,7 @@ def what_is_acknowledged_under_load_survives_a_kill(t):
                 if acknowledged == enough:
                     t.kill()
         thread.join()
+        assert acknowledged >= enough, f"only {acknowledged} batches were acknowledged"
         t.start()
         end = t.raw().list_offsets(topic, 0, -1)[2]
         assert enough <= acknowledged <= end, f"{acknowledged} batches were acknowledged, the log holds {end}"
@@ -145,12 +146,13 @@ def an_open_transaction_survives_a_kill_and_can_be_committed(t):
 @restart_check
 def an_open_transaction_of_a_dead_producer_times_out_after_a_kill(t):
     topic, transactional_id, connection = t.topic(), name("tx"), t.raw()
-    producer = connection.init_producer(transactional_id, timeout=3000)[1:]
-    connection.add_partitions(transactional_id, producer, topic, [0])
-    connection.produce(topic, 0, batch([b"x"], *producer, 0, transactional=True), transactional_id)
+    producer = connection.init_producer(transactional_id, timeout=6000)[1:]
+    equal(connection.add_partitions(transactional_id, producer, topic, [0]), 0, "add partition")
+    records = batch([b"x"], *producer, 0, transactional=True)
+    equal(connection.produce(topic, 0, records, transactional_id), (0, 0), "produce")
     t.restart()
     connection = t.raw()
-    wait_until(lambda: connection.list_offsets(topic, 0, -1, committed=True)[2] == 2, "the transaction is aborted")
+    wait_until(lambda: connection.list_offsets(topic, 0, -1, committed=True)[2] == 2, "the transaction is aborted", 40)
     equal(t.read(topic), [], "values")
 
 
@@ -194,8 +196,9 @@ def a_silent_member_is_evicted_after_a_kill_too(t):
     error, generation, member = connection.join_group(group, session=6000)
     equal(error, 0, "join")
     equal(connection.sync_group(group, generation, member), 0, "sync")
+    began = time.monotonic()
     t.restart()
-    connection, began = t.raw(), time.monotonic()
+    connection = t.raw()
     stale = connection.offset_commit(group, generation - 1, member, topic, 0, 1)
     equal(stale, ILLEGAL_GENERATION, "commit of an old generation")
 
@@ -205,7 +208,7 @@ def a_silent_member_is_evicted_after_a_kill_too(t):
 
     equal(len(members()), 1, "members after the kill")
     wait_until(lambda: not members(), "the member whose process was not heard of again is evicted", 20)
-    assert time.monotonic() - began > 4, "the member was evicted before its session time-out"
+    assert time.monotonic() - began > 6, "the member was evicted before its session time-out"
 
 
 @restart_check

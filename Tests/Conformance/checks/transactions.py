@@ -167,14 +167,15 @@ def a_transactional_batch_to_a_partition_that_was_not_added_is_refused(t):
 @check
 def a_transaction_that_takes_too_long_is_aborted(t):
     topic = t.topic()
-    producer = t.transactional(timeout=1500)
+    # Also for how long it tries to deliver: a first transaction may take a second.
+    producer = t.transactional(timeout=6000)
     producer.begin_transaction()
     producer.produce(topic, "too slow", partition=0)
     producer.flush(10)
     t.send(topic, "after")
     connection = t.raw()
     wait_until(
-        lambda: connection.list_offsets(topic, 0, -1, committed=True)[2] == 3, "the last stable offset moves on", 20
+        lambda: connection.list_offsets(topic, 0, -1, committed=True)[2] == 3, "the last stable offset moves on", 40
     )
     equal(t.read(topic), ["after"], "values")
     try:
