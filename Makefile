@@ -88,14 +88,16 @@ lint:  ## check formatting, scripts, generated code and the rules of the code ba
 format:  ## rewrite the Swift sources in the project's format
 	@swift format --in-place --recursive Package.swift Sources Tests Examples Benchmarks
 
-bench: build  ## measure against the floors: calls, streams, workflows, failure detection
+bench: build  ## measure against the floors: calls, streams, workflows, failure detection, Avro
 	@scripts/setup --bench
 	@swift build $(release) --product TransportBenchmark
 	@swift build $(release) --product StreamBenchmark
+	@swift build $(release) --product avro-benchmark
 	@Benchmarks/calls
 	@Benchmarks/streams
 	@Benchmarks/run
 	@.venv/bin/python Benchmarks/membership --nodes 5
+	@Benchmarks/avro
 
 clean:  ## remove build products (not data)
 	@rm -rf .build
