@@ -26,8 +26,8 @@ from broker_process import DEFAULT_COMMAND, BrokerProcess, wait_until
 from kafka_wire import Closed, Connection, Reader, batch, string
 
 MEMORY_LIMIT = 400.0  # megabytes resident, whatever clients do
-# Seconds until an answer. A healthy broker needs milliseconds, but the witness shares its processors and its Python with
-# who attacks; that nobody starves is what it shows.
+# Seconds until an answer. A healthy broker needs milliseconds, but the witness shares its processors and its Python
+# with who attacks; that nobody starves is what it shows.
 WITNESS_LIMIT = 5.0
 IDLE_CONNECTIONS = 5000
 FRAME_LIMIT = 32 << 20
