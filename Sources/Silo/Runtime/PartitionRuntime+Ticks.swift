@@ -27,38 +27,59 @@ extension PartitionRuntime {
         return isBusy ? instant : .earliest(next, collection)
     }
 
+    /// What time has brought to calls, and when it brings something again.
+    private struct Findings {
+        /// Calls that have not begun, and those that have, whose time is over.
+        var expired: [PendingCall] = []
+        var expiredInTurns: [PendingCall] = []
+        var expiredWaits: [QueryWait] = []
+        /// Whether the budget of all state has been crossed since the last look, in either direction.
+        var hasCrossedBudget = false
+        /// Whether somebody waits here, so that the next look is at the next tick.
+        var isAwaited = false
+        /// When the loop has work, and when a follower asks for the end of the changelog.
+        var nextWork: ContinuousClock.Instant?
+        var nextQuestion: ContinuousClock.Instant?
+    }
+
     /// - Returns: when to look again.
     private func lookAtShared(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant? {
-        let wall = context.clocks.wall()
-        let isOverBudget = context.budget.isExceeded
-        let (calls, begun, waits, hasCrossed, look, work, isAwaited) = shared.withLock { shared in
-            let calls = shared.mailbox.takeExpired(at: instant)
-            let begun = shared.inFlight.filter { $0.deadline <= instant && !$0.isAnswered }
-            let waits = shared.waiters.takeExpired(at: instant)
-            let hasCrossed = shared.isOverBudget != isOverBudget
-            shared.isOverBudget = isOverBudget
-            let isAwaited = !shared.mailbox.isEmpty || !shared.inFlight.isEmpty || shared.waiters.count > 0
-            let look = shared.lifecycle.state == .following ? shared.tail?.nextLook : nil
-            let work = shared.isServing ? nextWork(shared, at: instant, wall) : nil
-            return (calls, begun, waits, hasCrossed, look, work, isAwaited)
-        }
-        for call in calls { call.fail(PartitionRuntime.deadlineExceeded(call.request)) }
-        for call in begun {
+        let findings = takeFindings(at: instant)
+        for call in findings.expired { call.fail(PartitionRuntime.deadlineExceeded(call.request)) }
+        for call in findings.expiredInTurns {
             call.fail(
                 OrchestraError(
                     .outcomeUnknown, "\(call.request.method) of \(call.request.grain) had begun when its time was over",
                     nextStep: "repeat it with the same request id"))
         }
-        for wait in waits {
+        for wait in findings.expiredWaits {
             wait.fail(OrchestraError(.deadlineExceeded, "a query of \(wait.grain) waited until its deadline"))
         }
-        if hasCrossed, isOverBudget {
+        let hasWork = findings.nextWork.map { $0 <= instant } ?? false
+        if findings.hasCrossedBudget || hasWork { work.notify() }
+        if let question = findings.nextQuestion, question <= instant { nomination.notify() }
+        return findings.isAwaited ? instant : .earliest(findings.nextWork, findings.nextQuestion)
+    }
+
+    private func takeFindings(at instant: ContinuousClock.Instant) -> Findings {
+        let wall = context.clocks.wall()
+        let isOverBudget = context.budget.isExceeded
+        let findings = shared.withLock { shared in
+            var findings = Findings()
+            findings.expired = shared.mailbox.takeExpired(at: instant)
+            findings.expiredInTurns = shared.inFlight.filter { $0.deadline <= instant && !$0.isAnswered }
+            findings.expiredWaits = shared.waiters.takeExpired(at: instant)
+            findings.hasCrossedBudget = shared.isOverBudget != isOverBudget
+            shared.isOverBudget = isOverBudget
+            findings.isAwaited = !shared.mailbox.isEmpty || !shared.inFlight.isEmpty || shared.waiters.count > 0
+            if shared.lifecycle.state == .following { findings.nextQuestion = shared.tail?.nextLook }
+            if shared.isServing { findings.nextWork = nextWork(shared, at: instant, wall) }
+            return findings
+        }
+        if findings.hasCrossedBudget, isOverBudget {
             logger.error("no more input is taken", metadata: ["reason": "\(context.budget.error)"])
         }
-        let hasWork = work.map { $0 <= instant } ?? false
-        if hasCrossed || hasWork { self.work.notify() }
-        if let look, look <= instant { nomination.notify() }
-        return isAwaited ? instant : .earliest(work, look)
+        return findings
     }
 
     /// Drops what has not been used for half the idle time or longer.
