@@ -138,6 +138,39 @@ package final class Admin: Sendable {
     }
 }
 
+/// Sends one request and waits for its answer, on the client's thread.
+///
+/// - Parameters:
+///   - send: sends it with these options, which end it in so many milliseconds, its answer to go to the queue.
+///   - read: the answer's values.
+private func ask<Answer>(
+    _ operation: rd_kafka_admin_op_t, _ what: String, of client: ClientHandle, _ handle: OpaquePointer,
+    deadline: ContinuousClock.Instant,
+    send: (_ options: OpaquePointer?, _ timeoutMilliseconds: Int32, _ queue: OpaquePointer?) -> Void,
+    read: (_ event: OpaquePointer) throws(EventLogError) -> Answer
+) throws(EventLogError) -> Answer {
+    let timeout = Admin.milliseconds(until: deadline)
+    let options = rd_kafka_AdminOptions_new(handle, operation)
+    defer { rd_kafka_AdminOptions_destroy(options) }
+    _ = withErrorText { text, size in
+        rd_kafka_AdminOptions_set_request_timeout(options, timeout, text, size)
+    }
+    let queue = rd_kafka_queue_new(handle)
+    defer { rd_kafka_queue_destroy(queue) }
+    send(options, timeout, queue)
+    // The request ends by its own time-out; a little more than that is only a guard.
+    guard let event = rd_kafka_queue_poll(queue, timeout &+ 1000) else {
+        throw EventLogError(RD_KAFKA_RESP_ERR__TIMED_OUT, what, on: client)
+    }
+    defer { rd_kafka_event_destroy(event) }
+    let code = rd_kafka_event_error(event)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        let words = rd_kafka_event_error_string(event).map { String(cString: $0) }
+        throw EventLogError(code, what, detail: words, on: client)
+    }
+    return try read(event)
+}
+
 /// One DescribeConfigs request, on the client's thread.
 private struct DescribeTopicRequest {
     let topic: String
@@ -146,31 +179,17 @@ private struct DescribeTopicRequest {
 
     func perform(deadline: ContinuousClock.Instant) throws(EventLogError) -> [String: String] {
         let what = "asking for the configuration of the topic \(topic)"
-        let timeout = Admin.milliseconds(until: deadline)
-        let options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)
-        defer { rd_kafka_AdminOptions_destroy(options) }
-        _ = withErrorText { text, size in
-            rd_kafka_AdminOptions_set_request_timeout(options, timeout, text, size)
-        }
         guard let resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic) else {
             throw EventLogError(RD_KAFKA_RESP_ERR__INVALID_ARG, what, on: client)
         }
         defer { rd_kafka_ConfigResource_destroy(resource) }
-        let queue = rd_kafka_queue_new(handle)
-        defer { rd_kafka_queue_destroy(queue) }
         var resources: [OpaquePointer?] = [resource]
-        rd_kafka_DescribeConfigs(handle, &resources, 1, options, queue)
-        // The request ends by its own time-out; a little more than that is only a guard.
-        guard let event = rd_kafka_queue_poll(queue, timeout &+ 1000) else {
-            throw EventLogError(RD_KAFKA_RESP_ERR__TIMED_OUT, what, on: client)
+        return try ask(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, what, of: client, handle, deadline: deadline) {
+            options, _, queue in
+            rd_kafka_DescribeConfigs(handle, &resources, 1, options, queue)
+        } read: { event throws(EventLogError) in
+            try values(rd_kafka_event_DescribeConfigs_result(event), what)
         }
-        defer { rd_kafka_event_destroy(event) }
-        let code = rd_kafka_event_error(event)
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-            let words = rd_kafka_event_error_string(event).map { String(cString: $0) }
-            throw EventLogError(code, what, detail: words, on: client)
-        }
-        return try values(rd_kafka_event_DescribeConfigs_result(event), what)
     }
 
     private func values(_ result: OpaquePointer?, _ what: String) throws(EventLogError) -> [String: String] {
@@ -226,30 +245,16 @@ private final class CreateTopicsRequest {
     }
 
     func perform(deadline: ContinuousClock.Instant) throws(EventLogError) {
-        let timeout = Admin.milliseconds(until: deadline)
-        let options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_CREATETOPICS)
-        defer { rd_kafka_AdminOptions_destroy(options) }
-        _ = withErrorText { text, size in
-            rd_kafka_AdminOptions_set_request_timeout(options, timeout, text, size)
+        try ask(RD_KAFKA_ADMIN_OP_CREATETOPICS, "creating topics", of: client, handle, deadline: deadline) {
+            options, timeout, queue in
+            // How long the broker itself waits until the topics are known everywhere.
+            _ = withErrorText { text, size in
+                rd_kafka_AdminOptions_set_operation_timeout(options, timeout, text, size)
+            }
+            rd_kafka_CreateTopics(handle, &topics, topics.count, options, queue)
+        } read: { event throws(EventLogError) in
+            try check(rd_kafka_event_CreateTopics_result(event))
         }
-        // How long the broker itself waits until the topics are known everywhere.
-        _ = withErrorText { text, size in
-            rd_kafka_AdminOptions_set_operation_timeout(options, timeout, text, size)
-        }
-        let queue = rd_kafka_queue_new(handle)
-        defer { rd_kafka_queue_destroy(queue) }
-        rd_kafka_CreateTopics(handle, &topics, topics.count, options, queue)
-        // The request ends by its own time-out; a little more than that is only a guard.
-        guard let event = rd_kafka_queue_poll(queue, timeout &+ 1000) else {
-            throw EventLogError(RD_KAFKA_RESP_ERR__TIMED_OUT, "creating topics", on: client)
-        }
-        defer { rd_kafka_event_destroy(event) }
-        let code = rd_kafka_event_error(event)
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-            let words = rd_kafka_event_error_string(event).map { String(cString: $0) }
-            throw EventLogError(code, "creating topics", detail: words, on: client)
-        }
-        try check(rd_kafka_event_CreateTopics_result(event))
     }
 
     private func check(_ result: OpaquePointer?) throws(EventLogError) {
