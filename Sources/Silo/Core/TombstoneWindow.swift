@@ -42,6 +42,9 @@ package struct TombstoneWindow: Sendable {
         settle(at: now)
     }
 
+    /// How many offsets there still are to the end that was asked for last; compaction may have emptied some.
+    package var unread: Int64 { max((questions.last?.end ?? 0) - next, 0) }
+
     /// Whether tombstones may have been dropped that were not read. It stays so.
     package func isOver(at now: ContinuousClock.Instant) -> Bool { now - completeAt >= length }
 

@@ -23,10 +23,6 @@ final class ChangelogTail: Sendable {
         var nextLook: ContinuousClock.Instant
         /// The next offset, where the present end has been reached; -1 when records have come since.
         var position: Int64 = -1
-        /// The next offset, whether or not more has come.
-        var next: Int64 = 0
-        /// Where the changelog ended when that was last asked.
-        var end: Int64 = 0
         var count = 0
         /// How many bytes of state the silo's budget knows of.
         var countedBytes = 0
@@ -78,7 +74,7 @@ final class ChangelogTail: Sendable {
     /// How many records have been read.
     var count: Int { shared.withLock { $0.count } }
     /// How many offsets there still were to the end when that was last asked; compaction may have emptied some.
-    var unread: Int64 { shared.withLock { max($0.end - $0.next, 0) } }
+    var unread: Int64 { shared.withLock { $0.window.unread } }
     /// How many bytes of state ``countBytes()`` has returned in all.
     var countedBytes: Int { shared.withLock { $0.countedBytes } }
 
@@ -154,10 +150,7 @@ final class ChangelogTail: Sendable {
         let askedAt = clocks.monotonic()
         let end = try await log.watermarks(of: Topics.state).high
         let now = clocks.monotonic()
-        shared.withLock { shared in
-            shared.end = end
-            shared.window.answered(end, askedAt: askedAt, at: now)
-        }
+        shared.withLock { $0.window.answered(end, askedAt: askedAt, at: now) }
         return end
     }
 
@@ -194,7 +187,6 @@ final class ChangelogTail: Sendable {
         let now = clocks.monotonic()
         let total = shared.withLock { shared in
             for item in items { shared.state.restore(item) }
-            shared.next = max(shared.next, next)
             shared.window.read(to: next, at: now)
             shared.position = position
             shared.count += count
