@@ -76,8 +76,7 @@ extension BrokerCore {
             // Version 1 cannot say null, so an empty list there means nothing.
             response.topics = fetchOffsets(request.groupID, request.topics, request.requiresStable)
         } else {
-            var seen: Set<String> = []
-            response.groups = request.groups.filter { seen.insert($0.groupID).inserted }.map {
+            response.groups = request.groups.withoutRepetitions(of: \.groupID).map {
                 OffsetFetchGroupResult(
                     groupID: $0.groupID, topics: fetchOffsets($0.groupID, $0.topics, request.requiresStable))
             }
