@@ -31,6 +31,15 @@ import Testing
         }
     }
 
+    /// A partition whose answers need a lease, which it holds, by a clock that the test sets.
+    private func leased() throws -> (clock: TestClock, lease: ServingLease, bench: PartitionBench) {
+        let clock = TestClock()
+        let lease = ServingLease(clocks: clock.clocks)
+        let bench = try PartitionBench(clock: clock, grains: VolatileGrainTests.grains, lease: lease)
+        lease.renew(sentAt: clock.monotonic)
+        return (clock, lease, bench)
+    }
+
     @Test func commandsAreAnsweredWithoutKafka() async throws {
         try await serve { (bench: PartitionBench) async throws in
             await expectCode(.notFound) { _ = try await sum(bench, "plain") }
@@ -255,10 +264,7 @@ import Testing
     }
 
     @Test func answersNeedTheLease() async throws {
-        let clock = TestClock()
-        let lease = ServingLease(clocks: clock.clocks)
-        let bench = try PartitionBench(clock: clock, grains: VolatileGrainTests.grains, lease: lease)
-        lease.renew(sentAt: clock.monotonic)
+        let (clock, lease, bench) = try leased()
         try await serve(bench) { (bench: PartitionBench) async throws in
             #expect(try await run(bench, .add(1), at: "leased") == 1)
             // The lease runs out while a turn is under way, and another silo takes over.
@@ -289,10 +295,7 @@ import Testing
 
     /// Between two terms of the lease another silo may have served the partition, and its grains with it.
     @Test func answersNeedTheSameTermOfTheLease() async throws {
-        let clock = TestClock()
-        let lease = ServingLease(clocks: clock.clocks)
-        let bench = try PartitionBench(clock: clock, grains: VolatileGrainTests.grains, lease: lease)
-        lease.renew(sentAt: clock.monotonic)
+        let (clock, lease, bench) = try leased()
         try await serve(bench) { (bench: PartitionBench) async throws in
             #expect(try await run(bench, .add(1), at: "term") == 1)
             clock.advance(.seconds(3))

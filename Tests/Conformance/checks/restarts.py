@@ -102,11 +102,18 @@ def idempotence_survives_a_kill(t):
     assert other != producer_id, "a producer id was handed out twice"
 
 
+def begin_transaction(t, topic, **settings):
+    """A new transactional id, a connection, and a producer that has added the topic's first partition."""
+    transactional_id, connection = name("tx"), t.raw()
+    producer = connection.init_producer(transactional_id, **settings)[1:]
+    equal(connection.add_partitions(transactional_id, producer, topic, [0]), 0, "add partition")
+    return transactional_id, connection, producer
+
+
 @restart_check
 def a_zombie_is_fenced_after_a_kill_too(t):
-    topic, transactional_id, connection = t.topic(), name("tx"), t.raw()
-    old = connection.init_producer(transactional_id)[1:]
-    connection.add_partitions(transactional_id, old, topic, [0])
+    topic = t.topic()
+    transactional_id, connection, old = begin_transaction(t, topic)
     equal(
         connection.produce(topic, 0, batch([b"zombie"], *old, 0, transactional=True), transactional_id),
         (0, 0),
@@ -128,9 +135,8 @@ def a_zombie_is_fenced_after_a_kill_too(t):
 
 @restart_check
 def an_open_transaction_survives_a_kill_and_can_be_committed(t):
-    topic, group, transactional_id, connection = t.topic(), name("g"), name("tx"), t.raw()
-    producer = connection.init_producer(transactional_id)[1:]
-    connection.add_partitions(transactional_id, producer, topic, [0])
+    topic, group = t.topic(), name("g")
+    transactional_id, connection, producer = begin_transaction(t, topic)
     connection.produce(topic, 0, batch([b"x"], *producer, 0, transactional=True), transactional_id)
     connection.add_offsets(transactional_id, producer, group)
     equal(connection.txn_offset_commit(transactional_id, producer, group, topic, 0, 7), 0, "offset")
@@ -145,9 +151,8 @@ def an_open_transaction_survives_a_kill_and_can_be_committed(t):
 
 @restart_check
 def an_open_transaction_of_a_dead_producer_times_out_after_a_kill(t):
-    topic, transactional_id, connection = t.topic(), name("tx"), t.raw()
-    producer = connection.init_producer(transactional_id, timeout=6000)[1:]
-    equal(connection.add_partitions(transactional_id, producer, topic, [0]), 0, "add partition")
+    topic = t.topic()
+    transactional_id, connection, producer = begin_transaction(t, topic, timeout=6000)
     records = batch([b"x"], *producer, 0, transactional=True)
     equal(connection.produce(topic, 0, records, transactional_id), (0, 0), "produce")
     t.restart()
@@ -243,9 +248,7 @@ def what_was_added_to_a_transaction_may_be_used_after_a_kill(t):
 def a_transaction_of_which_nothing_was_written_can_be_ended_after_a_kill(t):
     topic = t.topic()
     for commit in (True, False):
-        transactional_id, connection = name("tx"), t.raw()
-        producer = connection.init_producer(transactional_id)[1:]
-        equal(connection.add_partitions(transactional_id, producer, topic, [0]), 0, "add partition")
+        transactional_id, connection, producer = begin_transaction(t, topic)
         t.restart()
         connection = t.raw()
         equal(connection.end_txn(transactional_id, producer, commit), 0, "end after the kill")
@@ -261,9 +264,7 @@ def an_end_is_not_contradicted_after_a_kill(t):
     """A client that did not get the answer to its commit, and then aborts, must not be told that it has aborted."""
     topic = t.topic()
     for commit in (True, False):
-        transactional_id, connection = name("tx"), t.raw()
-        producer = connection.init_producer(transactional_id)[1:]
-        equal(connection.add_partitions(transactional_id, producer, topic, [0]), 0, "add partition")
+        transactional_id, connection, producer = begin_transaction(t, topic)
         records = batch([b"x"], *producer, 0, transactional=True)
         equal(connection.produce(topic, 0, records, transactional_id)[0], 0, "produce")
         equal(connection.end_txn(transactional_id, producer, commit), 0, "end")
